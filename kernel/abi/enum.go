@@ -247,9 +247,11 @@ const (
 	SIGABRT Signal = 6
 	SIGKILL Signal = 9
 	SIGTERM Signal = 15
+	SIGCONT Signal = 18
+	SIGSTOP Signal = 19
 )
 
-var signalNames = map[Signal]string{SIGHUP: "HUP", SIGINT: "INT", SIGQUIT: "QUIT", SIGABRT: "ABRT", SIGKILL: "KILL", SIGTERM: "TERM"}
+var signalNames = map[Signal]string{SIGHUP: "HUP", SIGINT: "INT", SIGQUIT: "QUIT", SIGABRT: "ABRT", SIGKILL: "KILL", SIGTERM: "TERM", SIGCONT: "CONT", SIGSTOP: "STOP"}
 
 // String returns the name without its SIG prefix.
 func (s Signal) String() string {
@@ -271,3 +273,7 @@ func ParseSignal(n string) (Signal, bool) {
 	}
 	return 0, false
 }
+
+// Ignored reports whether the signal's default action is to do nothing: CONT,
+// CHLD, URG, and WINCH.
+func (s Signal) Ignored() bool { return s == SIGCONT || s == 17 || s == 23 || s == 28 }

@@ -24,3 +24,22 @@ type EventID uint64
 
 // ChainID joins every event that has one cause. Zero means "none".
 type ChainID uint64
+
+// String returns a short name of e in base 32, or "" for none.
+func (e EventID) String() string { return shortID(uint64(e)) }
+
+// ParseEventID resolves what String returned.
+func ParseEventID(s string) (EventID, bool) {
+	v, err := strconv.ParseUint(s, 32, 64)
+	return EventID(v), err == nil && EventID(v).String() == s
+}
+
+// String returns a short name of c in base 32, or "" for none.
+func (c ChainID) String() string { return shortID(uint64(c)) }
+
+func shortID(v uint64) string {
+	if v == 0 {
+		return ""
+	}
+	return strconv.FormatUint(v, 32)
+}

@@ -1,0 +1,14 @@
+package control
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// peerUID returns the effective user of the process that connected.
+func peerUID(fd int) (uint32, error) {
+	cred, err := unix.GetsockoptUcred(fd, unix.SOL_SOCKET, unix.SO_PEERCRED)
+	if err != nil {
+		return 0, err
+	}
+	return cred.Uid, nil
+}
