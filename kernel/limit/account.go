@@ -27,7 +27,8 @@ type Caps [abi.NumLimits]uint64
 
 // Account is what one process has used of each limited quantity.
 type Account struct {
-	kinds [abi.NumLimits]kind
+	kinds   [abi.NumLimits]kind
+	refusal func(l abi.Limit, n uint64) // told of each charge that is turned down; may be nil
 }
 
 type kind struct {
@@ -49,6 +50,10 @@ func NewAccount(caps Caps) *Account {
 	return a
 }
 
+// OnRefusal has f called for each charge that is turned down, on the goroutine
+// that asked. It must be set before the account is shared; f must not block.
+func (a *Account) OnRefusal(f func(l abi.Limit, n uint64)) { a.refusal = f }
+
 // Charge adds n to what is used of l, or reports false and changes nothing if
 // that would pass the limit.
 func (a *Account) Charge(l abi.Limit, n uint64) bool {
@@ -58,6 +63,9 @@ func (a *Account) Charge(l abi.Limit, n uint64) bool {
 		old := k.used.Load()
 		if n > max || old > max-n {
 			k.refused.Add(1)
+			if a.refusal != nil {
+				a.refusal(l, n)
+			}
 			return false
 		}
 		if k.used.CompareAndSwap(old, old+n) {

@@ -75,3 +75,22 @@ type Handle interface {
 	Sync(dataOnly bool) abi.Errno
 	Close() abi.Errno
 }
+
+// The interfaces below are optional.
+
+// Typed is a Node that knows its type without asking; a walk then needs no Stat.
+type Typed interface{ Type() abi.FileType }
+
+// Pather is a directory Node that can take several components at once. rel holds
+// two or more ordinary components separated by single slashes. A symbolic link
+// anywhere in it, the last component included, is ELOOP, and then the walk goes
+// one by one. It is used only where nothing is mounted or denied beneath.
+type Pather interface {
+	LookupPath(rel string) (Node, abi.Errno)
+}
+
+// Allocator is a Handle that can reserve space. It makes the file at least
+// off+length bytes long.
+type Allocator interface {
+	Allocate(off, length int64) abi.Errno
+}

@@ -1,0 +1,70 @@
+package hostfs
+
+import "golang.org/x/sys/unix"
+
+// forbidden are the file systems whose files are not data but switches and
+// windows of the operating system's kernel: through proc a guest would reach
+// this process's own memory. Everything else (disks, tmpfs, overlayfs, FUSE,
+// network) holds data and is a grant like any other. The list follows
+// include/uapi/linux/magic.h and the super.c of each file system that magic.h
+// leaves out. devtmpfs calls itself tmpfs; its devices are invisible as devices.
+var forbidden = [...]struct {
+	magic uint32
+	name  string
+}{
+	{unix.PROC_SUPER_MAGIC, "proc"},
+	{unix.SYSFS_MAGIC, "sysfs"},
+	{unix.CGROUP_SUPER_MAGIC, "cgroup"},
+	{unix.CGROUP2_SUPER_MAGIC, "cgroup2"},
+	{unix.DEVPTS_SUPER_MAGIC, "devpts"},
+	{unix.DEBUGFS_MAGIC, "debugfs"},
+	{unix.TRACEFS_MAGIC, "tracefs"},
+	{unix.SECURITYFS_MAGIC, "securityfs"},
+	{unix.BPF_FS_MAGIC, "bpf"},
+	{0x62656570, "configfs"},
+	{unix.EFIVARFS_MAGIC, "efivarfs"},
+	{unix.BINFMTFS_MAGIC, "binfmt_misc"},
+	{unix.PSTOREFS_MAGIC, "pstore"},
+	{0x19800202, "mqueue"},
+	{unix.NSFS_MAGIC, "nsfs"},
+	{unix.PID_FS_MAGIC, "pidfs"},
+	{unix.SELINUX_MAGIC, "selinuxfs"},
+	{unix.SMACK_MAGIC, "smackfs"},
+	{unix.AAFS_MAGIC, "apparmorfs"},
+	{0x65735543, "fusectl"},
+	{unix.RDTGROUP_SUPER_MAGIC, "resctrl"},
+	{unix.HUGETLBFS_MAGIC, "hugetlbfs"},
+	{unix.XENFS_SUPER_MAGIC, "xenfs"},
+	{unix.BINDERFS_SUPER_MAGIC, "binder"},
+	{unix.USBDEVICE_SUPER_MAGIC, "usbfs"},
+	{unix.OPENPROM_SUPER_MAGIC, "openpromfs"},
+	{0x6e667364, "nfsd"},
+	{0x67596969, "rpc_pipefs"},
+	{0xa647361, "functionfs"},
+	{0xaee71ee7, "gadgetfs"},
+	{0x23c9b64e, "spufs"},
+	{0x6f70726f, "oprofilefs"},
+	{0x66726f6d, "ibmasmfs"},
+	{unix.PIPEFS_MAGIC, "pipefs"},
+	{unix.SOCKFS_MAGIC, "sockfs"},
+	{unix.ANON_INODE_FS_MAGIC, "anon_inodefs"},
+	{unix.BDEVFS_MAGIC, "bdev"},
+	{unix.DEVMEM_MAGIC, "devmem"},
+	{unix.DMA_BUF_MAGIC, "dmabuf"},
+	{unix.DAXFS_MAGIC, "dax"},
+	{unix.SECRETMEM_MAGIC, "secretmem"},
+	{unix.GUEST_MEMFD_MAGIC, "guest_memfd"},
+	{unix.MTD_INODE_FS_MAGIC, "mtd_inodefs"},
+	{unix.FUTEXFS_SUPER_MAGIC, "futexfs"},
+}
+
+// forbiddenName returns the name of the kernel file system with this magic
+// number, or "" if it holds data.
+func forbiddenName(magic uint32) string {
+	for i := range forbidden {
+		if forbidden[i].magic == magic {
+			return forbidden[i].name
+		}
+	}
+	return ""
+}
