@@ -156,6 +156,10 @@ type Region interface {
 	// Grow commits and charges up to size bytes in all. It reports false, and
 	// changes nothing, where a limit or the host refuses.
 	Grow(size uint64) ([]byte, bool)
+	// Populate has the host back the bytes from..to, which Grow returned, with
+	// memory now instead of page by page when they are touched, each time by a
+	// fault that holds up the guest and whoever waits for it. It is a hint.
+	Populate(from, to uint64)
 	// Free returns everything. It is idempotent.
 	Free()
 }

@@ -1,0 +1,307 @@
+package gate
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/agentos-kernel/agentos/guest"
+	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/event"
+	"github.com/agentos-kernel/agentos/kernel/proc"
+)
+
+// Handler performs one operation and returns how it went, leaving results in c.
+// It may run on a worker; it keeps neither c nor c.Buf.
+type Handler func(p *proc.Process, c *abi.Call) abi.Errno
+
+// WaitHandler performs an operation that waits for time to pass. It is called
+// again with the same arguments each time the process wakes; began is when the
+// call was made. If it is not finished it returns the time to look again.
+type WaitHandler func(p *proc.Process, c *abi.Call, began time.Time) (errno abi.Errno, again time.Time, done bool)
+
+// Table is the dispatch: for each operation exactly one of the two.
+type Table struct {
+	handlers [abi.NumSys]Handler
+	waiting  [abi.NumSys]WaitHandler
+}
+
+// NewTable merges the handlers of the subsystems. It fails unless every row of
+// the syscall table has exactly one.
+func NewTable(waiting map[abi.Sysno]WaitHandler, sets ...map[abi.Sysno]Handler) (*Table, error) {
+	t := new(Table)
+	for _, set := range sets {
+		for nr, h := range set {
+			if t.handlers[nr] != nil {
+				return nil, fmt.Errorf("gate: %s has two handlers", nr)
+			}
+			t.handlers[nr] = h
+		}
+	}
+	for nr, h := range waiting {
+		if t.handlers[nr] != nil {
+			return nil, fmt.Errorf("gate: %s has two handlers", nr)
+		}
+		t.waiting[nr] = h
+	}
+	for nr := range abi.NumSys {
+		if t.handlers[nr] == nil && t.waiting[nr] == nil {
+			return nil, fmt.Errorf("gate: %s has no handler", nr)
+		}
+	}
+	return t, nil
+}
+
+// Shared is what the gates of one kernel have in common.
+type Shared struct {
+	Table   *Table
+	Workers *Workers
+	// Panicked is told of a panic in a handler, after the process was marked.
+	Panicked func(p *proc.Process, value any, stack []byte)
+}
+
+// Gate is the gate of one process. It implements [guest.Gate]; its methods run
+// on the process's vCPU.
+type Gate struct {
+	p      *proc.Process
+	shared *Shared
+
+	ev event.Event // of the last call, used again: filling it anew would clear it first
+
+	// Counted on the vCPU and published after each slice.
+	calls, emitted uint64
+
+	// One call at most is in flight; these describe it.
+	began  time.Time
+	start  event.Ticks
+	job    *job
+	timer  *time.Timer
+	buffer []byte // bounce buffer, kept between calls while small
+
+	inflight atomic.Pointer[job] // job, for the release of the process
+}
+
+var _ guest.Gate = (*Gate)(nil)
+
+// New makes the gate of p.
+func New(p *proc.Process, shared *Shared) *Gate {
+	return &Gate{p: p, shared: shared, ev: event.Event{PID: p.PID, Chain: p.Chain}}
+}
+
+// Killed reports whether the process must unwind.
+func (g *Gate) Killed() bool { return g.p.Killed() }
+
+// Call performs c; see [guest.Gate].
+func (g *Gate) Call(c *abi.Call) abi.Status {
+	p := g.p
+	if p.Killed() || !p.State().AcceptsCalls() {
+		return abi.Killed
+	}
+	if c.Nr >= abi.NumSys {
+		c.Errno = abi.ENOSYS
+		return abi.Done
+	}
+	row := c.Nr.Row()
+	g.calls++
+	if p.Stream().On(row.Category) {
+		g.start = event.Now()
+	} else {
+		g.start = 0
+	}
+	if !p.Subject().Allows(row.Capability) {
+		p.SetCall(c)
+		c.Errno = p.Deny(p.Subject().Capability(row), c.Path, "")
+		return g.done(c)
+	}
+	if row.Waits {
+		if g.shared.Table.waiting[c.Nr] != nil {
+			g.began = time.Now()
+			return g.wait(c)
+		}
+		if g.mayBlock(row, c) {
+			if g.tryRead(c) {
+				return g.done(c)
+			}
+			return g.offload(c)
+		}
+	}
+	g.perform(c)
+	return g.done(c)
+}
+
+// perform runs the handler on this goroutine.
+func (g *Gate) perform(c *abi.Call) {
+	defer g.recovered(c)
+	g.p.SetCall(c)
+	c.Errno = g.shared.Table.handlers[c.Nr](g.p, c)
+}
+
+// recovered turns a panic in a handler into the end of its process.
+func (g *Gate) recovered(c *abi.Call) {
+	if r := recover(); r != nil {
+		panicked(g.shared, g.p, c, r)
+	}
+}
+
+func panicked(s *Shared, p *proc.Process, c *abi.Call, r any) {
+	c.Errno = abi.EIO
+	p.Kill(proc.End{Cause: abi.CauseKernelError, Detail: fmt.Sprintf("panic in %s: %v", c.Nr, r)})
+	if s.Panicked != nil {
+		s.Panicked(p, r, debug.Stack())
+	}
+}
+
+// done emits the event of a finished call.
+func (g *Gate) done(c *abi.Call) abi.Status {
+	if g.start != 0 {
+		g.emit(c)
+	}
+	if g.p.Killed() {
+		return abi.Killed
+	}
+	return abi.Done
+}
+
+func (g *Gate) emit(c *abi.Call) {
+	row := c.Nr.Row()
+	e := &g.ev
+	e.Category, e.Kind, e.Errno, e.Severity = row.Category, event.KindSyscall(c.Nr), c.Errno, abi.Info
+	if c.Errno != abi.OK {
+		e.Severity = abi.Notice
+	}
+	e.Start, e.End = g.start, event.Now()
+	if e.Via != c.Via {
+		e.Via = c.Via
+	}
+	e.A, e.B = uint64(c.FD), c.Ret
+	switch row.Touches {
+	case abi.ObjPath:
+		e.Text, e.Text2 = c.Path, ""
+	case abi.ObjTwoPaths:
+		e.Text, e.Text2 = c.Path, c.Path2
+	default:
+		if row.Touches != abi.ObjDescriptor {
+			e.A = c.Arg[0]
+		}
+		if e.Text != "" {
+			e.Text, e.Text2 = "", ""
+		}
+	}
+	if g.p.Stream().Emit(e) != 0 {
+		g.emitted++
+	}
+}
+
+// Publish adds what was counted to the process's usage. The kernel calls it
+// after each slice, on the vCPU.
+func (g *Gate) Publish() {
+	if g.calls != 0 {
+		g.p.Syscalls.Add(g.calls)
+		g.p.Emitted.Add(g.emitted)
+		g.calls, g.emitted = 0, 0
+	}
+}
+
+// mayBlock decides whether an operation goes to a worker.
+func (g *Gate) mayBlock(row *abi.Row, c *abi.Call) bool {
+	fds := g.p.FDs()
+	switch row.Touches {
+	case abi.ObjDescriptor:
+		return fds.MayBlock(c.FD) || c.Nr == abi.SysRenumber && fds.MayBlock(c.FD2)
+	case abi.ObjPath:
+		return fds.BaseMayBlock(c.FD)
+	case abi.ObjTwoPaths:
+		return fds.BaseMayBlock(c.FD) || fds.BaseMayBlock(c.FD2)
+	}
+	return false
+}
+
+// tryRead serves a read here where the host has the data in memory, which is
+// cheaper than a worker by far. It reports whether it did.
+func (g *Gate) tryRead(c *abi.Call) (served bool) {
+	if c.Nr != abi.SysRead && c.Nr != abi.SysPread {
+		return false
+	}
+	f, errno := g.p.FDs().Borrow(c.FD)
+	if errno != abi.OK {
+		return false
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			panicked(g.shared, g.p, c, r)
+			served = true
+		}
+	}()
+	var n int
+	if c.Nr == abi.SysRead {
+		n, errno = f.TryRead(c.Buf)
+	} else {
+		n, errno = f.TryPread(c.Buf, c.Off)
+	}
+	if errno != abi.OK {
+		return false // it might wait, or the handler knows better what to say
+	}
+	c.Errno, c.Ret = abi.OK, uint64(n)
+	g.p.CountRead(n)
+	return true
+}
+
+// Continue takes up a call that was blocked; see [guest.Gate].
+func (g *Gate) Continue(c *abi.Call) abi.Status {
+	if g.p.Killed() {
+		return abi.Killed
+	}
+	if g.job != nil {
+		return g.collect(c)
+	}
+	return g.wait(c)
+}
+
+// wait runs a waiting handler and, if it is not finished, sets the timer that
+// wakes the process.
+func (g *Gate) wait(c *abi.Call) abi.Status {
+	again, done := g.performWaiting(c)
+	if done {
+		if g.timer != nil {
+			g.timer.Stop()
+		}
+		return g.done(c)
+	}
+	if !again.IsZero() {
+		if d := time.Until(again); g.timer == nil {
+			g.timer = time.AfterFunc(d, g.p.Wake)
+		} else {
+			g.timer.Reset(d)
+		}
+	}
+	return abi.Blocked
+}
+
+func (g *Gate) performWaiting(c *abi.Call) (again time.Time, done bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			panicked(g.shared, g.p, c, r)
+			again, done = time.Time{}, true
+		}
+	}()
+	g.p.SetCall(c)
+	c.Errno, again, done = g.shared.Table.waiting[c.Nr](g.p, c, g.began)
+	return again, done
+}
+
+// Abandon lets go of whatever the last call waits for. It is called once, when
+// the process is released and its guest has unwound, and returns how many waits
+// there were and how many host operations it left behind.
+func (g *Gate) Abandon() (waits, left int) {
+	if g.timer != nil && g.timer.Stop() {
+		waits++
+	}
+	if j := g.inflight.Load(); j != nil {
+		waits++
+		if !j.abandon(g.shared.Workers) {
+			left++
+		}
+	}
+	return waits, left
+}
