@@ -21,7 +21,7 @@ type Report struct {
 	ExitCode    int               `json:"exit_code"`        // the status that `agentos run` ends with
 	Signal      int               `json:"signal,omitempty"` // for cause signaled and killed
 	Detail      string            `json:"detail"`
-	Backtrace   []string          `json:"backtrace,omitempty"` // innermost first
+	Backtrace   []string          `json:"backtrace,omitempty"` // where the program was when it broke or was ended, innermost first
 	States      []StateChange     `json:"states"`
 	Usage       Usage             `json:"usage"`
 	Cleanup     Cleanup           `json:"cleanup"`

@@ -1,0 +1,287 @@
+// Command guests is a program of many small behaviours for the tests to run as
+// an untrusted guest. The first argument chooses one.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+func main() {
+	if len(os.Args) < 2 {
+		fail(errors.New("which behaviour?"))
+	}
+	run, ok := behaviours[os.Args[1]]
+	if !ok {
+		fail(fmt.Errorf("no behaviour %q", os.Args[1]))
+	}
+	if err := run(os.Args[2:]); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "guest:", err)
+	os.Exit(1)
+}
+
+var behaviours = map[string]func([]string) error{
+	"args":       func(a []string) error { fmt.Println(strings.Join(a, "|")); return nil },
+	"env":        func([]string) error { fmt.Println(strings.Join(os.Environ(), "|")); return nil },
+	"beat":       beat,
+	"cat":        cat,
+	"copy":       func([]string) error { _, err := io.Copy(os.Stdout, os.Stdin); return err },
+	"cwd":        func([]string) error { d, err := os.Getwd(); fmt.Println(d); return err },
+	"everything": everything,
+	"exit":       exit,
+	"fill":       fill,
+	"forget":     forget,
+	"hungry":     hungry,
+	"ls":         ls,
+	"mkdir":      func(a []string) error { return os.MkdirAll(a[0], 0o777) },
+	"mv":         func(a []string) error { return os.Rename(a[0], a[1]) },
+	"panic":      func([]string) error { panic("on purpose") },
+	"probe":      probe,
+	"rm":         func(a []string) error { return os.Remove(a[0]) },
+	"shout":      shout,
+	"sleep":      sleep,
+	"spin":       func([]string) error { spin(); return nil },
+	"stat":       stat,
+	"walk":       walk,
+	"write":      func(a []string) error { return os.WriteFile(a[0], []byte(a[1]), 0o666) },
+}
+
+// beat writes a line each time it wakes.
+func beat(a []string) error {
+	d, err := time.ParseDuration(a[0])
+	if err != nil {
+		return err
+	}
+	for {
+		time.Sleep(d)
+		if _, err := os.Stdout.WriteString("x\n"); err != nil {
+			return err
+		}
+	}
+}
+
+func cat(paths []string) error {
+	for _, p := range paths {
+		b, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		if _, err := os.Stdout.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exit(a []string) error {
+	code, err := strconv.Atoi(a[0])
+	if err != nil {
+		return err
+	}
+	os.Exit(code)
+	return nil
+}
+
+// fill writes to a file until it is refused.
+func fill(a []string) error {
+	f, err := os.Create(a[0])
+	if err != nil {
+		return err
+	}
+	block := make([]byte, 64<<10)
+	for i := range block {
+		block[i] = byte(i)
+	}
+	for n := 0; ; n += len(block) {
+		if _, err := f.Write(block); err != nil {
+			return fmt.Errorf("after %d bytes: %w", n, err)
+		}
+	}
+}
+
+// forget opens files until that is refused, closes none, and ends well.
+func forget(a []string) error {
+	var open []*os.File
+	for {
+		f, err := os.Create(filepath.Join(a[0], strconv.Itoa(len(open))))
+		if err != nil {
+			fmt.Println(len(open), err)
+			return nil
+		}
+		open = append(open, f)
+	}
+}
+
+// hungry takes memory for ever.
+func hungry([]string) error {
+	var held [][]byte
+	for {
+		b := make([]byte, 1<<20)
+		for i := 0; i < len(b); i += 4096 {
+			b[i] = 1
+		}
+		held = append(held, b)
+		if len(held)%64 == 0 {
+			fmt.Println(len(held), "MiB")
+		}
+	}
+}
+
+func ls(paths []string) error {
+	for _, p := range paths {
+		entries, err := os.ReadDir(p)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			fmt.Println(e.Name())
+		}
+	}
+	return nil
+}
+
+// probe tries to read, list, and change each path, and prints what it could do.
+func probe(paths []string) error {
+	for _, p := range paths {
+		var did []string
+		if f, err := os.Open(p); err == nil {
+			did = append(did, "open")
+			if _, err := f.Read(make([]byte, 1)); err == nil {
+				did = append(did, "read")
+			}
+			if _, err := f.ReadDir(1); err == nil {
+				did = append(did, "list")
+			}
+			if err := f.Close(); err != nil {
+				return err
+			}
+		}
+		if _, err := os.Lstat(p); err == nil {
+			did = append(did, "stat")
+		}
+		if f, err := os.OpenFile(p, os.O_WRONLY, 0); err == nil {
+			did = append(did, "write")
+			if err := f.Close(); err != nil {
+				return err
+			}
+		}
+		if f, err := os.OpenFile(filepath.Join(p, "agentos-probe"), os.O_WRONLY|os.O_CREATE, 0o666); err == nil {
+			did = append(did, "create")
+			if err := f.Close(); err != nil {
+				return err
+			}
+		}
+		if len(did) > 0 {
+			fmt.Println(p, strings.Join(did, ","))
+		}
+	}
+	return nil
+}
+
+// shout writes for ever.
+func shout([]string) error {
+	line := []byte(strings.Repeat("a", 4095) + "\n")
+	for {
+		if _, err := os.Stdout.Write(line); err != nil {
+			return err
+		}
+	}
+}
+
+func sleep(a []string) error {
+	d, err := time.ParseDuration(a[0])
+	if err != nil {
+		return err
+	}
+	fmt.Println("sleeping")
+	time.Sleep(d)
+	fmt.Println("awake")
+	return nil
+}
+
+//go:noinline
+func spin() {
+	for i := uint32(1); i != 0; i += 2 { // never 0: it stays odd
+	}
+}
+
+func stat(paths []string) error {
+	for _, p := range paths {
+		fi, err := os.Lstat(p)
+		if err != nil {
+			return err
+		}
+		fmt.Println(fi.Name(), fi.Size(), fi.Mode().Type())
+	}
+	return nil
+}
+
+func walk(a []string) error {
+	return filepath.WalkDir(a[0], func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		fmt.Println(p)
+		return nil
+	})
+}
+
+// everything makes one operation of each kind in each directory.
+func everything(dirs []string) error {
+	if _, err := io.ReadAll(os.Stdin); err != nil {
+		return err
+	}
+	for _, d := range dirs {
+		p := func(name string) string { return filepath.Join(d, name) }
+		steps := []func() error{
+			func() error { return os.WriteFile(p("a"), []byte("text"), 0o666) },
+			func() error { _, err := os.ReadFile(p("a")); return err },
+			func() error { return os.Truncate(p("a"), 2) },
+			func() error { return os.Chtimes(p("a"), time.Now(), time.Now()) },
+			func() error { return os.Rename(p("a"), p("b")) },
+			func() error { return os.Link(p("b"), p("c")) },
+			func() error { return os.Symlink("b", p("l")) },
+			func() error { _, err := os.Readlink(p("l")); return err },
+			func() error { _, err := os.Stat(p("l")); return err },
+			func() error { return os.Mkdir(p("d"), 0o777) },
+			func() error { _, err := os.ReadDir(d); return err },
+			func() error {
+				for _, n := range []string{"b", "c", "l", "d"} {
+					if err := os.Remove(p(n)); err != nil {
+						return err
+					}
+				}
+				return nil
+			},
+			func() error { _, err := os.Open(p("missing")); return expect(err, fs.ErrNotExist) },
+			func() error { _, err := os.Open("/nowhere/at/all"); return expect(err, fs.ErrNotExist) },
+		}
+		for i, f := range steps {
+			if err := f(); err != nil {
+				return fmt.Errorf("%s, step %d: %w", d, i, err)
+			}
+		}
+	}
+	time.Sleep(time.Millisecond)
+	fmt.Println("done")
+	return nil
+}
+
+func expect(got, want error) error {
+	if errors.Is(got, want) {
+		return nil
+	}
+	return fmt.Errorf("got %v, want %v", got, want)
+}
