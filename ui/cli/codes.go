@@ -1,0 +1,71 @@
+package cli
+
+// Code is the stable name of an error. A script may match it.
+type Code string
+
+// The codes of this package.
+const (
+	CodeUsage       Code = "AGENTOS-USAGE"
+	CodeNeighbour   Code = "AGENTOS-OTHER-TOOL"
+	CodeNotYet      Code = "AGENTOS-NOT-YET"
+	CodeManifest    Code = "AGENTOS-MANIFEST"
+	CodeOutput      Code = "AGENTOS-OUTPUT-FILE"
+	CodeUnenforced  Code = "AGENTOS-UNENFORCED"
+	CodeTerminal    Code = "AGENTOS-NO-TERMINAL"
+	CodeNotFound    Code = "AGENTOS-NOT-FOUND"
+	CodeNotRunnable Code = "AGENTOS-NOT-RUNNABLE"
+	CodeUnreadable  Code = "AGENTOS-UNREADABLE"
+	CodeNative      Code = "AGENTOS-NO-NATIVE"
+	CodeCompile     Code = "AGENTOS-NO-COMPILE"
+	CodeState       Code = "AGENTOS-STATE"
+	CodeNoRun       Code = "AGENTOS-NO-RUN"
+	CodeControl     Code = "AGENTOS-CONTROL"
+	CodeSetup       Code = "AGENTOS-SETUP"
+	CodeInterrupted Code = "AGENTOS-INTERRUPTED"
+	CodeDemo        Code = "AGENTOS-DEMO"
+	CodeWindows     Code = "AGENTOS-NO-WINDOWS" // said by the command itself
+)
+
+// codeRow documents one code.
+type codeRow struct {
+	Code    Code
+	Status  string // the exit status that goes with it, "" for a denial
+	Meaning string
+	Remedy  string
+}
+
+// codes lists every stable code of the whole program, in the order in which
+// docs/ERRORS.md has them. A test holds that no code stands in the source
+// without a row here.
+func codes() []codeRow {
+	return []codeRow{
+		{CodeUsage, "125", "A command, flag, or value was not understood.", "The message names the flag and what it takes; `--help` has an example."},
+		{CodeNeighbour, "125", "A flag or command of a neighbouring tool was used.", "The message names the one that is meant."},
+		{CodeNotYet, "125", "The flag or command is planned but not part of this version.", "Leave it out; the message says what works today."},
+		{CodeManifest, "125", "A manifest could not be read, or has an error at the line and column given.", "docs/MANIFEST.md has the schema."},
+		{CodeOutput, "125", "A file named by --report or --events cannot be written.", "Name a path in a directory that you may write to."},
+		{"AGENTOS-GRANT", "125", "A path that was to be granted does not exist, cannot be opened, or may never be granted.", "The message names it; create it, or grant an existing directory above it."},
+		{CodeUnenforced, "125", "A limit or protection that was asked for cannot be enforced on this host or for this kind of program.", "Leave it out, or pass --best-effort; the report then says what was missing."},
+		{CodeTerminal, "125", "-t was given, but there is no terminal to pass through.", "Run it from a terminal, or leave -t out."},
+		{CodeNotFound, "127", "The program was not found.", "Name a path with a slash, or a program on your PATH."},
+		{CodeNotRunnable, "126", "The program was found, but it is not something that can be run.", "The message says what it is and what would run."},
+		{"AGENTOS-TOO-COSTLY", "126", "Compiling the program took more time or memory than is allowed for that.", "Real programs do not; one that was made to is refused."},
+		{CodeUnreadable, "126", "The program was found, but may not be read.", "Check its permissions and those of the directories above it."},
+		{CodeNative, "126", "The program is for the native domain, which is not part of this version.", "Compile it to WebAssembly, e.g. with GOOS=wasip1 GOARCH=wasm go build."},
+		{CodeCompile, "126", "The program is Go source, and compiling it is not part of this version.", "Compile it first: GOOS=wasip1 GOARCH=wasm go build -o program.wasm."},
+		{CodeState, "125", "The state directory cannot be used, and the command needs it.", "The message says what is wrong with it; $AGENTOS_STATE names another."},
+		{CodeNoRun, "125", "No run has that id.", "`agentos runs` lists those that there are."},
+		{CodeControl, "125", "The kernel of a run cannot be reached.", "It may just have ended; `agentos ps` lists the live ones."},
+		{CodeSetup, "125", "The kernel could not prepare the run.", "The message says what failed."},
+		{CodeInterrupted, "128+N", "A signal came before the program had started.", "Nothing ran."},
+		{CodeDemo, "1", "A program of the demonstration did not end as it should have.", "Please report it, with the output."},
+		{CodeWindows, "125", "AgentOS was started on Windows.", "Run it on Linux or macOS, or inside the Windows Subsystem for Linux."},
+		{"AGENTOS-DENIED-CAPABILITY", "", "Layer 1: the program lacks the capability that the operation needs.", "--allow CAPABILITY."},
+		{"AGENTOS-DENIED-UNGRANTED", "", "Layer 2: no grant covers the path.", "--read PATH, or --write PATH if it is to be changed."},
+		{"AGENTOS-DENIED-READ-ONLY", "", "Layer 2: the grant that covers the path only reads.", "--write PATH."},
+		{"AGENTOS-DENIED-DENIED", "", "Layer 2: --deny covers the path.", "Take the --deny away."},
+		{"AGENTOS-DENIED-PROTECTED", "", "Layer 2: the file makes other programs run code, so that a write grant around it does not cover it.", "--unprotect PATH."},
+		{"AGENTOS-DENIED-HIDDEN", "", "Layer 2: the path exists on the host, and the program cannot see it.", "--read PATH."},
+		{"AGENTOS-DENIED-LIMIT", "", "A limit refused the operation.", "The flag of that limit: --memory, --disk, --files, --output, --pids."},
+	}
+}
