@@ -1,0 +1,29 @@
+# The targets a developer uses. Each is a step of .ci/run, which needs no make.
+#
+#   make fuzz FUZZTIME=10m      make bench BENCH=Emit BENCHCOUNT=10
+
+export FUZZTIME BENCH BENCHCOUNT
+
+.PHONY: build test race lint fuzz bench conformance generate check clean
+
+build: ## the binary, in bin/agentos
+	@bash .ci/run build
+test: ## what the README says
+	go test ./...
+race: ## the race detector, with the invariants tag
+	@bash .ci/run race
+lint: ## formatting, vet, staticcheck, errcheck
+	@bash .ci/run format vet staticcheck errcheck
+fuzz: ## every fuzz target, FUZZTIME each (5s)
+	@bash .ci/run fuzz
+bench: ## benchmarks matching BENCH, into bin/bench.txt
+	@bash .ci/run bench
+conformance: ## one suite for every implementation of a contract
+	@bash .ci/run conformance
+generate: ## generated pages and embedded programs
+	go generate ./...
+	go run ./examples/build
+check: ## everything that CI checks
+	@bash .ci/run
+clean:
+	rm -rf bin dist

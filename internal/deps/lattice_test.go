@@ -1,0 +1,138 @@
+package deps
+
+// Third-party modules by short name; see licences_test.go for why each is here.
+const (
+	wazero     = "github.com/tetratelabs/wazero"
+	cobra      = "github.com/spf13/cobra"
+	pflag      = "github.com/spf13/pflag"
+	toml       = "github.com/pelletier/go-toml/v2"
+	xsys       = "golang.org/x/sys"
+	xterm      = "golang.org/x/term"
+	goleak     = "go.uber.org/goleak"
+	testscript = "github.com/rogpeppe/go-internal"
+)
+
+// room is one row of the lattice: a package, what of this module it may import,
+// and which third-party modules. Paths are relative to the module; "." is the
+// root package; "x/..." is x and everything beneath it. A test may also import
+// what inTests says, what its package's imports may import in turn, the package
+// itself and its subpackages, and goleak.
+type room struct {
+	path    string
+	may     []string
+	third   []string
+	inTests []string
+}
+
+// lattice is the list of the tree in docs/ARCHITECTURE.md, bottom to top. A row
+// may only name rows above it, so that the list is an order of the layers.
+var lattice = []room{
+	// Mechanisms without a noun of the operating system.
+	{path: "internal/deps"},
+	{path: "internal/invariants"},
+	{path: "internal/idtable", may: []string{"internal/invariants"}},
+
+	// The vocabulary, then the parts of the kernel, lowest first.
+	{path: "kernel/abi"},
+	{path: "internal/sysdoc", may: []string{"kernel/abi"}},
+	{path: "internal/statedir", may: []string{"internal/invariants"}, third: []string{xsys}},
+	{path: "internal/control", may: []string{"kernel/abi", "internal/statedir"}, third: []string{xsys}},
+	{path: "kernel/event", may: []string{"kernel/abi", "internal/invariants"}, third: []string{xsys}},
+	{path: "kernel/limit", may: []string{"kernel/abi", "internal/invariants"}},
+	{path: "kernel/perm", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
+	{path: "kernel/sched", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
+	{path: "kernel/resource", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
+	{path: "kernel/mem", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "internal/invariants"}, third: []string{xsys}},
+	{path: "kernel/vfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "internal/invariants"},
+		inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/vfs/fstest", may: []string{"kernel/abi", "kernel/limit", "kernel/perm", "kernel/vfs"},
+		inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/vfs/memfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
+		inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/vfs/devfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
+		inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/vfs/hostfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
+		third: []string{xsys}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/proc", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
+		"kernel/vfs", "internal/idtable", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
+
+	// The contracts of those who execute programs, and the gate to the kernel.
+	{path: "guest", may: []string{"kernel/abi"}},
+	{path: "kernel/gate", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
+		"kernel/vfs", "kernel/proc", "kernel/resource", "guest", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/gate/file", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/vfs", "kernel/proc",
+		"kernel/gate", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/gate/proc", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/vfs",
+		"kernel/proc", "kernel/gate", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
+		"kernel/vfs", "kernel/vfs/memfs", "kernel/vfs/devfs", "kernel/vfs/hostfs", "kernel/proc", "kernel/resource",
+		"kernel/gate", "kernel/gate/file", "kernel/gate/proc", "guest", "internal/idtable", "internal/invariants"}},
+
+	// The WASM domain: it knows the contracts and nothing of the kernel.
+	{path: "guest/wasm/rewrite", inTests: []string{"guest/wasm/..."}},
+	{path: "guest/wasm/wasip1", may: []string{"kernel/abi", "guest", "internal/invariants"}, third: []string{wazero}},
+	{path: "guest/wasm", may: []string{"kernel/abi", "guest", "guest/wasm/rewrite", "guest/wasm/wasip1", "internal/invariants"},
+		third: []string{wazero, xsys}, inTests: []string{"kernel/mem", "kernel/limit", "kernel/event", "test/hostile"}},
+
+	// What looks on, and what reads a person's wishes.
+	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
+	{path: "manifest", may: []string{"kernel/abi"}, third: []string{toml}},
+	{path: "test/assemble"},
+	{path: "test/hostile", may: []string{"test/assemble"}},
+	{path: "test/guests"},
+	{path: "examples"},
+	{path: "examples/demo"},
+	{path: "examples/build"},
+
+	// The wiring, and the front ends over it.
+	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "observe", "internal/statedir", "internal/control",
+		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile"}},
+	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
+		"examples"}, third: []string{cobra, pflag, xterm, xsys}},
+	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
+	{path: "test/script", inTests: []string{"."}},
+	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
+	{path: "test/conformance", inTests: []string{".", "kernel/...", "guest/...", "examples", "test/hostile"}},
+}
+
+// testOnly are the third-party modules that tests may import, and where.
+var testOnly = map[string][]string{
+	goleak:     {"..."},
+	testscript: {"test/script", "ui/cli"},
+	wazero:     {"guest/wasm/...", "test/bench", "test/conformance", "examples"},
+	xsys:       {"..."},
+}
+
+// planned are rows whose package a later change brings. A row leaves this list
+// when its package lands; the test fails if it stays.
+var planned = []string{"test/conformance"}
+
+// confined are standard packages that only some rooms may import in product
+// code, with the reason.
+var confined = []struct {
+	pkg    string
+	rooms  []string
+	reason string
+}{
+	{"log", nil, "the kernel emits events; only edges log, with log/slog"},
+	{"log/slog", []string{".", "ui/cli", "cmd/agentos"}, "the kernel emits events; only edges log"},
+	{"os/exec", []string{"guest/wasm", "examples/build"}, "a kernel that starts host programs is a hole; the compile child is the one exception"},
+	{"net", []string{"internal/control", "internal/statedir", ".", "ui/cli"}, "the only socket so far is a run's own control socket"},
+	{"net/http", nil, "nothing here speaks HTTP yet"},
+	{"plugin", nil, "code is not loaded at run time"},
+	{"math/rand", nil, "identifiers and guest randomness come from crypto/rand; sampling and tests use math/rand/v2"},
+	{"C", nil, "pure Go"},
+	{"flag", []string{"examples/build"}, "flags of the product are declared in ui/cli"},
+}
+
+// mutableRooms hold package variables on purpose.
+var mutableRooms = []string{
+	"internal/invariants", // the counters of a build tag that no release is built with
+}
+
+// unsafeRooms may import unsafe, in files whose name says so or that belong to
+// one platform.
+var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "internal/statedir", "internal/control"}
+
+// badNames are package names that say nothing.
+var badNames = []string{"util", "utils", "common", "type", "types", "manager", "impl", "helper", "helpers", "core", "misc", "base", "shared"}
