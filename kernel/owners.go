@@ -168,6 +168,9 @@ func (waitOwner) Init(_ context.Context, p *Process) error {
 
 func (waitOwner) Release(p *Process) (resource.Freed, error) {
 	waits, left := p.gate.Abandon()
+	if !p.Settle(gate.Patience) {
+		left++
+	}
 	if left > 0 {
 		p.Emit(&event.Event{Category: abi.CatKernel, Severity: abi.Notice, Kind: event.KindOrphan, PID: p.PID, Chain: p.Chain, B: uint64(left)})
 	}

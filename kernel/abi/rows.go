@@ -98,7 +98,7 @@ var rows = [NumSys]Row{
 	SysPwrite:    {SysPwrite, "pwrite", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Write to a descriptor at a given offset."},
 	SysSeek:      {SysSeek, "seek", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Move a descriptor's offset."},
 	SysFdinfo:    {SysFdinfo, "fdinfo", CatSyscall, CapNone, ActNone, ObjDescriptor, false, "Describe a descriptor: type, flags, rights, pre-opened name."},
-	SysFcntl:     {SysFcntl, "fcntl", CatSyscall, CapNone, ActNone, ObjDescriptor, false, "Change a descriptor's flags."},
+	SysFcntl:     {SysFcntl, "fcntl", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Change a descriptor's flags."},
 	SysRights:    {SysRights, "rights", CatSecurity, CapNone, ActNone, ObjDescriptor, false, "Narrow a descriptor's rights."},
 	SysRenumber:  {SysRenumber, "renumber", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Move a descriptor onto another number."},
 	SysFstat:     {SysFstat, "fstat", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Describe an open file."},

@@ -54,15 +54,15 @@ type job struct {
 	fin    chan struct{} // closed when the handler has returned
 }
 
-// patience is how long the release of a process waits for a host operation in
+// Patience is how long the release of a process waits for a host operation in
 // flight before it leaves it behind. Nearly all return within microseconds.
-const patience = 50 * time.Millisecond
+const Patience = 50 * time.Millisecond
 
 // abandon reports whether the job is finished; if it is not, it is left behind
 // and counted until it is.
 func (j *job) abandon(w *Workers) bool {
 	if !j.stream {
-		t := time.NewTimer(patience)
+		t := time.NewTimer(Patience)
 		defer t.Stop()
 		select {
 		case <-j.fin:

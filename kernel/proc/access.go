@@ -34,52 +34,43 @@ func (p *Process) requested() string {
 	return c.Path
 }
 
-// Hidden records that the process asked for a path which it cannot see, if the
-// host has it: the guest is told the same either way, its owner is not.
-func (p *Process) Hidden(canonical string) {
-	if p.host == nil {
-		return
+// asking names the call being served.
+func (p *Process) asking() ask {
+	a := ask{requested: p.requested(), n: 1}
+	if c := p.current; c != nil {
+		a.nr, a.via, a.known = c.Nr, c.Via, true
 	}
-	exists, grantable := p.host(canonical)
-	if !exists {
-		return
-	}
-	d := perm.Decision{Layer: abi.LayerPath, Reason: perm.Hidden, Errno: abi.ENOENT}
-	switch c := p.current; {
-	case !grantable:
-		d.Layer = abi.LayerIsolation
-		d.Rule = "hidden: no grant reaches " + canonical
-	case c != nil && (c.Open&abi.OWrite != 0 || c.Nr.Row().Capability == abi.CapFileWrite):
-		d.Rule, d.Grant = hiddenRule+canonical, "--write "+canonical
-	default:
-		d.Rule, d.Grant = hiddenRule+canonical, "--read "+canonical
-	}
-	_ = p.Deny(d, p.requested(), canonical) // the caller has its answer already
+	return a
 }
 
-const hiddenRule = "hidden: no grant shows "
-
-// Deny records a refusal and emits it. It returns what the guest is told.
+// Deny records a refusal of the call being served and emits it. It returns what
+// the guest is told.
 func (p *Process) Deny(d perm.Decision, requested, canonical string) abi.Errno {
+	a := p.asking()
+	a.requested = requested
+	p.deny(d, a, canonical)
+	return d.Errno
+}
+
+// deny records and emits a refusal.
+func (p *Process) deny(d perm.Decision, a ask, canonical string) {
 	canonical = trimSlash(canonical)
 	x := perm.Denial{
-		Layer: d.Layer, Reason: d.Reason, Rule: d.Rule, Requested: requested,
-		Canonical: canonical, Grant: d.Grant, Errno: d.Errno,
+		Nr: a.nr, Via: a.via, Layer: d.Layer, Reason: d.Reason, Rule: d.Rule,
+		Requested: a.requested, Canonical: canonical, Grant: d.Grant, Errno: d.Errno,
 	}
-	nr := event.Absent
-	if c := p.current; c != nil {
-		x.Nr, x.Via, nr = c.Nr, c.Via, uint64(c.Nr)
+	nr, kind := event.Absent, event.KindDenial
+	if a.known {
+		nr = uint64(a.nr)
 	}
-	kind := event.KindDenial
 	if d.Reason == perm.Hidden {
 		kind = event.KindHidden
 	}
 	x.Event = p.Emit(&event.Event{
 		Category: abi.CatSecurity, Severity: abi.Warning, Errno: d.Errno, Kind: kind,
-		PID: p.PID, Chain: p.Chain, A: nr, B: uint64(d.Layer), Text: canonical, Text2: d.Rule, Via: x.Via,
+		PID: p.PID, Chain: p.Chain, A: nr, B: uint64(d.Layer), Text: canonical, Text2: d.Rule, Via: a.via,
 	})
 	p.denials.Add(x)
-	return d.Errno
 }
 
 // trimSlash drops the slash that asks about a directory as such.

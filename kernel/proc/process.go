@@ -42,6 +42,7 @@ type Process struct {
 	subject *perm.Subject
 	denials *perm.Denials
 	host    HostView
+	looks   looks
 
 	ns  *vfs.Namespace // set by the mount owner before Ready
 	fds *FDTable       // set by the descriptor owner before Ready

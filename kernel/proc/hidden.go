@@ -1,0 +1,179 @@
+package proc
+
+import (
+	"sync"
+	"time"
+
+	"github.com/agentos-kernel/agentos/internal/invariants"
+	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/perm"
+)
+
+// looks finds out whether the host has what a process asked for and cannot see.
+// The guest names the path, and the host may take its time over it (a dead
+// network mount) or act on it; so the look is never taken in the guest's call,
+// which also keeps the guest from timing the answer. One goroutine of the
+// process takes its looks, while there are any.
+type looks struct {
+	mu    sync.Mutex
+	known map[wanted]*look // guarded by mu; at most maxLooks
+	queue []*look          // guarded by mu; not settled yet
+	idle  chan struct{}    // guarded by mu; closed when the goroutine has ended; nil if there is none
+}
+
+// Bounds of what one process can have looked for.
+const (
+	maxLooks = 1024
+	maxAsks  = 64 // different calls that wait for one look
+)
+
+// wanted is a path and whether it was to be changed.
+type wanted struct {
+	path  string
+	write bool
+}
+
+// look is one question to the host.
+type look struct {
+	wanted
+	asks              []ask // that wait for the answer
+	settled           bool
+	exists, grantable bool
+}
+
+// ask is a call as the record of a denial names it.
+type ask struct {
+	nr        abi.Sysno
+	via       string
+	requested string
+	known     bool // there was a call
+	n         int
+}
+
+// Hidden records that the process asked for a path which it cannot see, if the
+// host has it: the guest is told the same either way, its owner is not. It does
+// not wait for the host.
+func (p *Process) Hidden(canonical string) {
+	if p.host == nil {
+		return
+	}
+	a := p.asking()
+	w := wanted{path: canonical}
+	if c := p.current; c != nil {
+		w.write = c.Open&abi.OWrite != 0 || c.Nr.Row().Capability == abi.CapFileWrite
+	}
+	if l := p.looks.ask(w, a, p.look); l != nil {
+		p.settle(l, a)
+	}
+}
+
+// ask returns the look if it is settled, and otherwise has it taken for a.
+func (s *looks) ask(w wanted, a ask, take func()) *look {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	invariants.Point("proc.looks")
+	l := s.known[w]
+	switch {
+	case l == nil && len(s.known) == maxLooks:
+		return nil
+	case l == nil:
+		if s.known == nil {
+			s.known = map[wanted]*look{}
+		}
+		l = &look{wanted: w}
+		s.known[w] = l
+		s.queue = append(s.queue, l)
+	case l.settled:
+		return l
+	}
+	if i := len(l.asks) - 1; i >= 0 && (l.asks[i].nr == a.nr && l.asks[i].requested == a.requested || i+1 == maxAsks) {
+		l.asks[i].n++
+	} else {
+		l.asks = append(l.asks, a)
+	}
+	if s.idle == nil {
+		s.idle = make(chan struct{})
+		go take()
+	}
+	return nil
+}
+
+// next returns the next look, or nil once there is none: the goroutine then ends.
+func (s *looks) next() *look {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.queue) == 0 {
+		close(s.idle)
+		s.idle = nil
+		return nil
+	}
+	l := s.queue[0]
+	s.queue = s.queue[1:]
+	return l
+}
+
+// answer settles l and returns who asked.
+func (s *looks) answer(l *look, exists, grantable bool) []ask {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l.settled, l.exists, l.grantable = true, exists, grantable
+	asks := l.asks
+	l.asks = nil
+	return asks
+}
+
+// look is the goroutine.
+func (p *Process) look() {
+	for l := p.looks.next(); l != nil; l = p.looks.next() {
+		exists, grantable := p.host(l.path)
+		for _, a := range p.looks.answer(l, exists, grantable) {
+			p.settle(l, a)
+		}
+	}
+}
+
+const hiddenRule = "hidden: no grant shows "
+
+// settle records what a settled look means for a call. What the host says after
+// the process is gone is nobody's any more.
+func (p *Process) settle(l *look, a ask) {
+	if !l.exists || p.State() == Dead {
+		return
+	}
+	d := perm.Decision{Layer: abi.LayerPath, Reason: perm.Hidden, Errno: abi.ENOENT}
+	switch {
+	case !l.grantable:
+		d.Layer = abi.LayerIsolation
+		d.Rule = "hidden: no grant reaches " + l.path
+	case l.write:
+		d.Rule, d.Grant = hiddenRule+l.path, "--write "+l.path
+	default:
+		d.Rule, d.Grant = hiddenRule+l.path, "--read "+l.path
+	}
+	for range a.n {
+		p.deny(d, a, l.path)
+	}
+}
+
+// Settle waits for looks under way, at most for patience, and reports whether
+// all were taken. A goroutine that the host holds ends when the host lets go.
+func (p *Process) Settle(patience time.Duration) bool {
+	idle := p.looks.ended()
+	if idle == nil {
+		return true
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-idle:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+func (s *looks) ended() chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.idle
+}

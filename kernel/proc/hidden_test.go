@@ -1,0 +1,76 @@
+package proc
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/limit"
+	"github.com/agentos-kernel/agentos/kernel/perm"
+)
+
+// hiding is a process over a host that answers by f.
+func hiding(f HostView) *Process {
+	p := New(Options{Account: limit.NewAccount(limit.Caps{}), Denials: new(perm.Denials), Host: f})
+	p.SetFDs(NewFDTable(p.Account()))
+	p.SetCall(&abi.Call{Nr: abi.SysOpen, FD: abi.NoFD, Path: "/x"})
+	return p
+}
+
+func TestHiddenCountsEveryAsk(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	p := hiding(func(path string) (bool, bool) { return path != "/absent", path != "/proc" })
+	for range 100 {
+		for _, path := range []string{"/there", "/absent", "/proc"} {
+			p.Hidden(path)
+		}
+	}
+	if !p.Settle(time.Minute) {
+		t.Fatal("not settled")
+	}
+	list := p.Denials().List()
+	if total, _ := p.Denials().Total(); total != 200 || len(list) != 2 {
+		t.Fatalf("%d denials, %+v", total, list)
+	}
+	for _, d := range list {
+		want := map[string]string{"/there": "--read /there", "/proc": ""}[d.Canonical]
+		if d.Count != 100 || d.Grant != want || d.Errno != abi.ENOENT || d.Nr != abi.SysOpen {
+			t.Errorf("%+v", d)
+		}
+	}
+}
+
+// TestHiddenNeverWaitsForTheHost has the host never answer: the calls return, and
+// so does the release of the process.
+func TestHiddenNeverWaitsForTheHost(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	hung, entered := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	p := hiding(func(string) (bool, bool) {
+		once.Do(func() { close(entered) })
+		<-hung
+		return true, true
+	})
+	for i := range 2 * maxLooks {
+		p.Hidden("/mnt/dead/" + strconv.Itoa(i))
+	}
+	<-entered
+	if p.Settle(time.Millisecond) {
+		t.Error("settled while the host hangs")
+	}
+	if n := len(p.looks.known); n != maxLooks {
+		t.Errorf("%d looks are remembered, want %d", n, maxLooks)
+	}
+	p.To(Dead)
+	close(hung)
+	if !p.Settle(time.Minute) {
+		t.Error("not settled when the host answers")
+	}
+	if total, _ := p.Denials().Total(); total != 0 {
+		t.Errorf("%d denials of a process that was gone", total)
+	}
+}
