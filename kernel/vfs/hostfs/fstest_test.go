@@ -4,6 +4,7 @@ package hostfs
 
 import (
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/agentos-kernel/agentos/kernel/vfs"
@@ -19,6 +20,6 @@ func TestSuite(t *testing.T) {
 		}
 		fstest.Run(t, func(t *testing.T) vfs.FileSystem {
 			return open(t, t.TempDir(), Options{Write: true})
-		}, fstest.Caps{NoRawNames: darwin, FoldsCase: darwin})
+		}, fstest.Caps{NoRawNames: darwin, FoldsCase: darwin, Slow: !strings.HasSuffix(t.Name(), "/full")})
 	})
 }
