@@ -25,9 +25,9 @@ func TestInnerFull(t *testing.T) {
 	}, fstest.Caps{})
 }
 
-// TestInnerTmpfs runs what every file system passes on another kind of the host's.
 func TestTmpfs(t *testing.T) { inner(t, innerOptions{mounts: true}) }
 
+// TestInnerTmpfs runs what every file system passes on another kind of the host's.
 func TestInnerTmpfs(t *testing.T) {
 	onlyInner(t, "TestTmpfs")
 	fstest.Run(t, func(t *testing.T) vfs.FileSystem {
