@@ -41,3 +41,6 @@ func FuzzAsTheHost(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, code []byte) { fstest.Replay(t, code, fstest.Caps{}, asTheHost()...) })
 }
+
+// Every operation on every kind of object under every way to write its path.
+func TestPathsAsTheHost(t *testing.T) { fstest.Paths(t, fstest.Caps{}, asTheHost()...) }
