@@ -120,6 +120,9 @@ func (s *suite) timeRules() {
 		if row.op == nil {
 			continue
 		}
+		if s.caps.ByName && strings.HasPrefix(row.what, "rename within") {
+			break // from here on f and d are not what they were called
+		}
 		nodes := []vfs.Node{f, d, s.top}
 		var before [3]abi.Stat
 		s.tick()
@@ -187,7 +190,7 @@ func (s *suite) farTimes() {
 	if st := s.stat(d); st.Mtime != m || st.Atime != a {
 		s.Errorf("directory: set %d and %d, got %d and %d", a, m, st.Atime, st.Mtime)
 	}
-	if s.caps.NoSymlinks {
+	if s.caps.NoSymlinks || s.caps.NoLinkTimes {
 		return
 	}
 	s.ok("symlink", s.top.Symlink("l", "f"))
