@@ -208,6 +208,7 @@ func (taskOwner) Kind() abi.ResourceKind { return abi.ResTask }
 
 func (taskOwner) Init(_ context.Context, p *Process) error {
 	p.entity = sched.NewEntity(task{p})
+	p.gate.SetLease(p.k.parts.Sched.Lease(p.entity))
 	p.SetWake(func() { p.k.wake(p) })
 	return nil
 }

@@ -102,8 +102,16 @@ func (f *File) Base() *Base { return f.base }
 // Stream reports whether the file is a stream, whose reads may wait for ever.
 func (f *File) Stream() bool { return f.stream != nil }
 
-// MayBlock reports whether operations on the file may wait for the host.
-func (f *File) MayBlock() bool { return f.stream != nil || f.at.node.MayBlock() }
+// Latency returns how long operations on the file may wait for the host.
+func (f *File) Latency() Latency {
+	if f.stream != nil {
+		return Unbounded
+	}
+	return latencyOf(f.at.node)
+}
+
+// Durable reports whether writes are to reach storage before they return.
+func (f *File) Durable() bool { return f.Flags()&(abi.OSync|abi.ODsync) != 0 }
 
 // Flags returns the access mode and the flags that can change.
 func (f *File) Flags() abi.OpenFlags { return abi.OpenFlags(f.flags.Load()) }

@@ -89,6 +89,42 @@ type Pather interface {
 	LookupPath(rel string) (Node, abi.Errno)
 }
 
+// Finder is a Node that was told the object's attributes when it was looked up.
+// They are used only right after the walk that looked it up.
+type Finder interface {
+	// Found returns them; false says that they may be out of date.
+	Found() (abi.Stat, bool)
+}
+
+// Prompter is a Node whose operations, though they may wait for the host, do so
+// for local storage only, which answers or fails in its own time. The gate then
+// calls it from the guest's vCPU, with the guest's own buffers, and the scheduler
+// gives the vCPU to others if it takes long. What may never answer (a network, a
+// FUSE server) must not be prompt: a process in such a call could not be released.
+// Syncing is never prompt.
+type Prompter interface{ Prompt() bool }
+
+// Latency is how long operations may wait for the host.
+type Latency uint8
+
+// The latencies, in their order.
+const (
+	Instant   Latency = iota // never
+	Prompt                   // for local storage
+	Unbounded                // perhaps for ever
+)
+
+// latencyOf returns the latency of operations on n.
+func latencyOf(n Node) Latency {
+	if !n.MayBlock() {
+		return Instant
+	}
+	if p, ok := n.(Prompter); ok && p.Prompt() {
+		return Prompt
+	}
+	return Unbounded
+}
+
 // Allocator is a Handle that can reserve space. It makes the file at least
 // off+length bytes long.
 type Allocator interface {

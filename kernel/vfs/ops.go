@@ -62,6 +62,11 @@ func (ns *Namespace) Stat(a Access, base *Base, path string, follow bool) (abi.S
 	if errno := w.decide(abi.ActRead, s.path); errno != abi.OK {
 		return abi.Stat{}, errno
 	}
+	if f, ok := s.node.(Finder); ok && s.own {
+		if st, ok := f.Found(); ok {
+			return st, abi.OK
+		}
+	}
 	return s.node.Stat()
 }
 
