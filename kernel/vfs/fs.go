@@ -27,7 +27,8 @@ type Node interface {
 	Readlink() (string, abi.Errno)
 	// Open opens the object (regular file, directory, or device) for I/O. It
 	// never blocks on a FIFO or device and never follows a link. Of flags only
-	// access, OAppend, OTrunc, and the sync flags matter here.
+	// access, OAppend, OTrunc (EINVAL without OWrite), and the sync flags matter
+	// here.
 	Open(flags abi.OpenFlags) (Handle, abi.Errno)
 	// SetTimes sets the times whose pointer is not nil, in ns since 1970.
 	SetTimes(atime, mtime *int64) abi.Errno
@@ -39,7 +40,7 @@ type Node interface {
 }
 
 // Dir is implemented by Nodes that are directories which can change. Names are
-// single components as for Lookup. Each method is atomic towards the file
+// single components as for Lookup, of at most 255 bytes (ENAMETOOLONG). Each method is atomic towards the file
 // system and refuses what already exists as POSIX does.
 type Dir interface {
 	Node
@@ -62,14 +63,17 @@ type Dir interface {
 // concurrent use. Vectors are at most [abi.MaxTransfer] bytes in all.
 type Handle interface {
 	// ReadAt reads into the buffers; 0, OK is the end of the file. A stream
-	// ignores off.
+	// ignores off. For it and for WriteAt, an offset below 0, or one from which
+	// the buffers pass 2^63, is EINVAL, and what the handle was not opened for
+	// EBADF.
 	ReadAt(bufs [][]byte, off int64) (int, abi.Errno)
 	// WriteAt writes the buffers. A handle opened with OAppend ignores off and
 	// returns the offset after the data.
 	WriteAt(bufs [][]byte, off int64) (n int, end int64, errno abi.Errno)
 	// Readdir returns entries after cookie (0 starts), "." and ".." not among
 	// them, at most max, in an order in which every entry that stays is seen
-	// exactly once.
+	// exactly once. A directory that was removed is ENOENT, and a cookie that was
+	// never given out no worse than EINVAL.
 	Readdir(cookie uint64, max int) ([]abi.Dirent, abi.Errno)
 	Truncate(size int64) abi.Errno
 	Sync(dataOnly bool) abi.Errno
