@@ -131,6 +131,10 @@ func (g *Gate) Call(c *abi.Call) abi.Status {
 		c.Errno = p.Deny(p.Subject().Capability(row), c.Path, "")
 		return g.done(c)
 	}
+	if c.Need|c.Need2 != 0 && g.lacks(row, c) {
+		c.Errno = c.Lack
+		return g.done(c)
+	}
 	if row.Waits {
 		if g.shared.Table.waiting[c.Nr] != nil {
 			g.began = time.Now()
@@ -215,6 +219,13 @@ func (g *Gate) Publish() {
 		g.p.Emitted.Add(g.emitted)
 		g.calls, g.emitted = 0, 0
 	}
+}
+
+// lacks reports whether a descriptor lacks a right that the call takes. Rights are
+// the guest's own bookkeeping: to lack one is no denial of the kernel's.
+func (g *Gate) lacks(row *abi.Row, c *abi.Call) bool {
+	fds, base := g.p.FDs(), row.Touches != abi.ObjDescriptor
+	return fds.Lacks(c.FD, c.Need, base) || c.Need2 != 0 && fds.Lacks(c.FD2, c.Need2, base)
 }
 
 // latency returns how long an operation may wait for the host.

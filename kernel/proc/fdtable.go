@@ -13,7 +13,7 @@ import (
 type Descriptor struct {
 	File    *vfs.File
 	Base    *vfs.Base // where a path walk may start; nil unless a directory
-	Preopen string    // guest path it was pre-opened as
+	Preopen string    // name that it was pre-opened under
 	Rights  uint64    // of the guest's ABI; the kernel only narrows them
 	Inherit uint64
 }
@@ -147,6 +147,17 @@ func (t *FDTable) Latency(fd abi.FD) vfs.Latency {
 		return vfs.Instant
 	}
 	return t.slots[fd].latency
+}
+
+// Lacks reports whether fd is open and lacks any of the rights in need, which are
+// the guest ABI's own. base says that it is to be a directory: what is not, is
+// better answered so. Like Latency it takes no lock.
+func (t *FDTable) Lacks(fd abi.FD, need uint64, base bool) bool {
+	if fd < 0 || int(fd) >= len(t.slots) || !t.slots[fd].open {
+		return false
+	}
+	d := &t.slots[fd].d
+	return need&^d.Rights != 0 && !(base && d.Base == nil)
 }
 
 // BaseLatency returns how long a walk that starts at fd may wait for the host.

@@ -157,6 +157,30 @@ func (ns *Namespace) kid(pt *point, name string) *point {
 	return pt.kids[ns.key(name)]
 }
 
+// within returns what is left of an absolute path beneath base, if the way from
+// the root to base is fixed: base is the root or a mount point. Any other
+// directory may have been moved since its path was known. Only the first
+// components are compared, and none of them may be dots: what ".." means depends
+// on what is walked.
+func (ns *Namespace) within(base, target string) (rel string, ok bool) {
+	at, rest := ns.root, strings.TrimLeft(target, "/")
+	for at.path != base {
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if at = ns.kid(at, name); at == nil {
+			return "", false
+		}
+		rest = strings.TrimLeft(rest, "/")
+	}
+	if at.mount == nil && base != "/" {
+		return "", false
+	}
+	if rest == "" {
+		rest = "."
+	}
+	return rest, true
+}
+
 // Len returns how many file systems are mounted.
 func (ns *Namespace) Len() int {
 	ns.mu.Lock()

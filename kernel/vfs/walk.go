@@ -254,7 +254,7 @@ func (w *walker) step(name, rest string) (target string, _ abi.Errno) {
 }
 
 // link reads the target of a symbolic link and, if it is absolute, moves the
-// walk to the root of the namespace.
+// walk back to the base: the target must lie beneath it.
 func (w *walker) link(n Node) (string, abi.Errno) {
 	if w.links++; w.links > maxLinks {
 		return "", abi.ELOOP
@@ -269,14 +269,12 @@ func (w *walker) link(n Node) (string, abi.Errno) {
 	if target[0] != '/' {
 		return target, abi.OK
 	}
-	if w.base.at.path != "/" {
+	rel, ok := w.ns.within(w.base.at.path, target)
+	if !ok {
 		return "", w.outside(target)
 	}
 	w.reset()
-	if target = strings.TrimLeft(target, "/"); target == "" {
-		target = "."
-	}
-	return target, abi.OK
+	return rel, abi.OK
 }
 
 // lookup finds one name in the directory that the walk is in. The caller owns
