@@ -423,9 +423,9 @@ func TestHandlerPanics(t *testing.T) {
 			boom := func() { panic("injected") }
 			waiting := gateproc.Waiting()
 			if nr == abi.SysPoll {
-				waiting[nr] = func(*proc.Process, *abi.Call, time.Time) (abi.Errno, time.Time, bool) {
+				waiting[nr] = func(*proc.Process, *abi.Call, time.Time) (abi.Errno, gate.Wait, bool) {
 					boom()
-					return 0, time.Time{}, true
+					return 0, gate.Wait{}, true
 				}
 			} else {
 				h[nr] = func(*proc.Process, *abi.Call) abi.Errno { boom(); return 0 }

@@ -43,7 +43,7 @@ var lattice = []room{
 	{path: "kernel/sched", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
 	{path: "kernel/resource", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
 	{path: "kernel/mem", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "internal/invariants"}, third: []string{xsys}},
-	{path: "kernel/vfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "internal/invariants"},
+	{path: "kernel/vfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "internal/invariants"}, third: []string{xsys},
 		inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/vfs/fstest", may: []string{"kernel/abi", "kernel/limit", "kernel/perm", "kernel/vfs"},
 		inTests: []string{"kernel/vfs/..."}},

@@ -17,10 +17,22 @@ import (
 // It may run on a worker; it keeps neither c nor c.Buf.
 type Handler func(p *proc.Process, c *abi.Call) abi.Errno
 
-// WaitHandler performs an operation that waits for time to pass. It is called
-// again with the same arguments each time the process wakes; began is when the
-// call was made. If it is not finished it returns the time to look again.
-type WaitHandler func(p *proc.Process, c *abi.Call, began time.Time) (errno abi.Errno, again time.Time, done bool)
+// WaitHandler performs an operation that waits for time to pass or for others. It
+// is called again with the same arguments each time the process wakes; began is
+// when the call was made. If it is not finished it returns what to wait for.
+type WaitHandler func(p *proc.Process, c *abi.Call, began time.Time) (errno abi.Errno, wait Wait, done bool)
+
+// Wait is what a process waits for: the first of them.
+type Wait struct {
+	Again time.Time // the zero time is never
+	Files []Watched
+}
+
+// Watched is a file that a process waits for. Whoever takes it takes its reference.
+type Watched struct {
+	File *vfs.File
+	Kind abi.PollKind
+}
 
 // Table is the dispatch: for each operation exactly one of the two.
 type Table struct {
@@ -82,6 +94,10 @@ type Gate struct {
 	lease  Lease  // nil sends every call that may wait to a worker
 	// answered says that the call was performed and only its slice given up.
 	answered bool
+	channel  bool // the call waits for its channel
+	moved    int  // bytes that it has moved so far
+
+	watches []watch // changed on the vCPU, and at last by the release
 
 	inflight atomic.Pointer[job] // job, for the release of the process
 }
@@ -249,6 +265,12 @@ func (g *Gate) latency(row *abi.Row, c *abi.Call) vfs.Latency {
 // visit performs an operation that may wait for the host: at once if the host has
 // what is asked for, on the vCPU if it is quick, and else on a worker.
 func (g *Gate) visit(c *abi.Call, latency vfs.Latency) abi.Status {
+	if c.Nr == abi.SysRead || c.Nr == abi.SysWrite {
+		if f, errno := g.p.FDs().Borrow(c.FD); errno == abi.OK && f.Stream() {
+			g.moved = 0
+			return g.onChannel(c)
+		}
+	}
 	slow := latency != vfs.Prompt || g.lease == nil
 	switch c.Nr {
 	case abi.SysRead, abi.SysPread:
@@ -322,6 +344,9 @@ func (g *Gate) Continue(c *abi.Call) abi.Status {
 		g.answered = false
 		return g.done(c)
 	}
+	if g.channel {
+		return g.onChannel(c)
+	}
 	if g.job != nil {
 		return g.collect(c)
 	}
@@ -331,15 +356,17 @@ func (g *Gate) Continue(c *abi.Call) abi.Status {
 // wait runs a waiting handler and, if it is not finished, sets the timer that
 // wakes the process.
 func (g *Gate) wait(c *abi.Call) abi.Status {
-	again, done := g.performWaiting(c)
+	g.unwatch()
+	wait, done := g.performWaiting(c)
 	if done {
 		if g.timer != nil {
 			g.timer.Stop()
 		}
 		return g.done(c)
 	}
-	if !again.IsZero() {
-		if d := time.Until(again); g.timer == nil {
+	g.watch(wait.Files)
+	if !wait.Again.IsZero() {
+		if d := time.Until(wait.Again); g.timer == nil {
 			g.timer = time.AfterFunc(d, g.p.Wake)
 		} else {
 			g.timer.Reset(d)
@@ -348,16 +375,16 @@ func (g *Gate) wait(c *abi.Call) abi.Status {
 	return abi.Blocked
 }
 
-func (g *Gate) performWaiting(c *abi.Call) (again time.Time, done bool) {
+func (g *Gate) performWaiting(c *abi.Call) (wait Wait, done bool) {
 	defer func() {
 		if r := recover(); r != nil {
 			panicked(g.shared, g.p, c, r)
-			again, done = time.Time{}, true
+			wait, done = Wait{}, true
 		}
 	}()
 	g.p.SetCall(c)
-	c.Errno, again, done = g.shared.Table.waiting[c.Nr](g.p, c, g.began)
-	return again, done
+	c.Errno, wait, done = g.shared.Table.waiting[c.Nr](g.p, c, g.began)
+	return wait, done
 }
 
 // Abandon lets go of whatever the last call waits for. It is called once, when
@@ -367,6 +394,8 @@ func (g *Gate) Abandon() (waits, left int) {
 	if g.timer != nil && g.timer.Stop() {
 		waits++
 	}
+	waits += len(g.watches)
+	g.unwatch()
 	if j := g.inflight.Load(); j != nil {
 		waits++
 		if !j.abandon(g.shared.Workers) {

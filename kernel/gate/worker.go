@@ -61,13 +61,17 @@ const Patience = 50 * time.Millisecond
 // abandon reports whether the job is finished; if it is not, it is left behind
 // and counted until it is.
 func (j *job) abandon(w *Workers) bool {
-	if !j.stream {
-		t := time.NewTimer(Patience)
-		defer t.Stop()
-		select {
-		case <-j.fin:
-		case <-t.C:
-		}
+	patience := Patience
+	if j.stream {
+		// Stopped, it returns at once, or not at all: a reader of the caller's.
+		j.held.Stop()
+		patience /= 10
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-j.fin:
+	case <-t.C:
 	}
 	w.orphans.Add(1)
 	if !j.state.CompareAndSwap(jobRunning, jobAbandoned) {

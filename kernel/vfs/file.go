@@ -19,11 +19,11 @@ const keptFlags = changeableFlags | abi.ORead | abi.OWrite
 // File is an open file description: an open object with an offset and flags,
 // shared by every descriptor that refers to it. It is safe for concurrent use.
 type File struct {
-	at     spot // the node, and where it was found
-	ns     *Namespace
-	base   *Base // for directories
-	typ    abi.FileType
-	stream *stream // instead of node and handles, for streams
+	at   spot // the node, and where it was found
+	ns   *Namespace
+	base *Base // for directories
+	typ  abi.FileType
+	ch   Channel // instead of node and handles
 
 	refs  atomic.Int64
 	flags atomic.Uint32
@@ -74,8 +74,8 @@ func (f *File) Unref() abi.Errno {
 			}
 		}
 	}
-	if f.stream != nil {
-		return result
+	if f.ch != nil {
+		return f.ch.Close()
 	}
 	switch {
 	case f.at.own:
@@ -99,12 +99,12 @@ func (f *File) Path() string { return f.at.path }
 // directory. It is valid while the file is referenced.
 func (f *File) Base() *Base { return f.base }
 
-// Stream reports whether the file is a stream, whose reads may wait for ever.
-func (f *File) Stream() bool { return f.stream != nil }
+// Stream reports whether the file is a channel, whose reads may wait for ever.
+func (f *File) Stream() bool { return f.ch != nil }
 
 // Latency returns how long operations on the file may wait for the host.
 func (f *File) Latency() Latency {
-	if f.stream != nil {
+	if f.ch != nil {
 		return Unbounded
 	}
 	return latencyOf(f.at.node)
@@ -128,7 +128,7 @@ func (f *File) SetFlags(flags abi.OpenFlags) abi.Errno {
 	defer f.mu.Unlock()
 	invariants.Point("vfs.file")
 	next := f.Flags()&^changeableFlags | flags&changeableFlags
-	if f.stream == nil && f.handles[appends(next)].Load() == nil {
+	if f.ch == nil && f.handles[appends(next)].Load() == nil {
 		h, errno := f.at.node.Open(next)
 		if errno != abi.OK {
 			return errno
@@ -166,8 +166,8 @@ func (f *File) Read(bufs [][]byte) (int, abi.Errno) {
 		return 0, errno
 	}
 	bufs = clamp(bufs)
-	if f.stream != nil {
-		return f.stream.read(bufs)
+	if f.ch != nil {
+		return f.ch.Read(bufs)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -185,8 +185,8 @@ func (f *File) Write(bufs [][]byte) (int, abi.Errno) {
 		return 0, errno
 	}
 	bufs = clamp(bufs)
-	if f.stream != nil {
-		return f.stream.write(bufs)
+	if f.ch != nil {
+		return f.ch.Write(bufs)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -239,7 +239,7 @@ func synced(h Handle, flags abi.OpenFlags, n int, errno abi.Errno) abi.Errno {
 // positioned returns the error of an operation at off.
 func (f *File) positioned(off int64) abi.Errno {
 	switch {
-	case f.stream != nil:
+	case f.ch != nil:
 		return abi.ESPIPE
 	case off < 0:
 		return abi.EINVAL
@@ -263,7 +263,7 @@ func clamp(bufs [][]byte) [][]byte {
 // SeekTo moves the offset and returns where it is.
 func (f *File) SeekTo(off int64, whence uint32) (int64, abi.Errno) {
 	switch {
-	case f.stream != nil:
+	case f.ch != nil:
 		return 0, abi.ESPIPE
 	case f.typ == abi.TypeDirectory:
 		return 0, abi.EBADF // a listing goes on by cookie
@@ -297,8 +297,8 @@ func (f *File) SeekTo(off int64, whence uint32) (int64, abi.Errno) {
 
 // Stat describes the file.
 func (f *File) Stat() (abi.Stat, abi.Errno) {
-	if f.stream != nil {
-		return f.stream.stat(), abi.OK
+	if f.ch != nil {
+		return f.ch.Stat(), abi.OK
 	}
 	return f.at.node.Stat()
 }
@@ -306,7 +306,7 @@ func (f *File) Stat() (abi.Stat, abi.Errno) {
 // Truncate sets the size of a file that is open for writing.
 func (f *File) Truncate(size int64) abi.Errno {
 	flags := f.Flags()
-	if f.typ == abi.TypeDirectory || f.stream != nil || flags&abi.OWrite == 0 || size < 0 {
+	if f.typ == abi.TypeDirectory || f.ch != nil || flags&abi.OWrite == 0 || size < 0 {
 		return abi.EINVAL
 	}
 	return f.handle(flags).Truncate(size)
@@ -317,7 +317,7 @@ func (f *File) Truncate(size int64) abi.Errno {
 func (f *File) Allocate(off, length int64) abi.Errno {
 	flags := f.Flags()
 	switch {
-	case f.stream != nil:
+	case f.ch != nil:
 		return abi.ESPIPE
 	case f.typ == abi.TypeDirectory, flags&abi.OWrite == 0:
 		return abi.EBADF
@@ -335,7 +335,7 @@ func (f *File) Allocate(off, length int64) abi.Errno {
 // Advise checks a hint about how the file will be used, and makes no use of it.
 func (f *File) Advise(off, length int64) abi.Errno {
 	switch {
-	case f.stream != nil:
+	case f.ch != nil:
 		return abi.ESPIPE
 	case off < 0 || length < 0:
 		return abi.EINVAL
@@ -346,7 +346,7 @@ func (f *File) Advise(off, length int64) abi.Errno {
 // SetTimes sets the times, in ns since 1970, whose pointers are not nil. A file
 // that was not opened for writing must be one that a may write.
 func (f *File) SetTimes(a Access, atime, mtime *int64) abi.Errno {
-	if f.stream != nil {
+	if f.ch != nil {
 		return abi.EINVAL
 	}
 	if f.at.mount == nil {
@@ -362,7 +362,7 @@ func (f *File) SetTimes(a Access, atime, mtime *int64) abi.Errno {
 
 // Sync writes the file to storage. What has no storage has nothing to write.
 func (f *File) Sync(dataOnly bool) abi.Errno {
-	if f.stream != nil {
+	if f.ch != nil {
 		return abi.EINVAL
 	}
 	return f.handle(f.Flags()).Sync(dataOnly)

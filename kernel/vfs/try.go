@@ -13,7 +13,13 @@ type tryReader interface {
 // might, ENOTSUP that this cannot be known, and either that nothing was done.
 func (f *File) TryRead(bufs [][]byte) (int, abi.Errno) {
 	flags := f.Flags()
-	if f.stream != nil || f.readable(flags) != abi.OK || !f.mu.TryLock() {
+	if errno := f.readable(flags); errno != abi.OK {
+		return 0, errno
+	}
+	if f.ch != nil {
+		return f.ch.TryRead(clamp(bufs))
+	}
+	if !f.mu.TryLock() {
 		return 0, abi.EAGAIN
 	}
 	defer f.mu.Unlock()
@@ -29,12 +35,27 @@ func (f *File) TryRead(bufs [][]byte) (int, abi.Errno) {
 // TryPread is Pread where that cannot wait for the host.
 func (f *File) TryPread(bufs [][]byte, off int64) (int, abi.Errno) {
 	flags := f.Flags()
-	if f.stream != nil || f.readable(flags) != abi.OK || f.positioned(off) != abi.OK {
-		return 0, abi.EAGAIN
+	if errno := f.readable(flags); errno != abi.OK {
+		return 0, errno
+	}
+	if errno := f.positioned(off); errno != abi.OK {
+		return 0, errno
 	}
 	h, ok := f.handle(flags).(tryReader)
 	if !ok {
 		return 0, abi.EAGAIN
 	}
 	return h.TryReadAt(clamp(bufs), off)
+}
+
+// TryWrite is Write on a channel where that cannot wait; for other files it is
+// ENOTSUP.
+func (f *File) TryWrite(bufs [][]byte) (int, abi.Errno) {
+	if errno := f.writable(f.Flags()); errno != abi.OK {
+		return 0, errno
+	}
+	if f.ch == nil {
+		return 0, abi.ENOTSUP
+	}
+	return f.ch.TryWrite(clamp(bufs))
 }

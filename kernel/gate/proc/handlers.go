@@ -2,8 +2,7 @@
 // and on what the host gives everyone: arguments, variables, clocks, random
 // bytes, waiting, and the end.
 //
-// Invariants: no handler here blocks; those that wait return the time at which
-// to look again.
+// Invariants: no handler here blocks; those that wait return what they wait for.
 //
 // Locks: none.
 //
@@ -33,7 +32,7 @@ func Handlers() map[abi.Sysno]gate.Handler {
 	}
 }
 
-// Waiting returns the handlers that wait for time to pass.
+// Waiting returns the handlers that wait for time to pass or for others.
 func Waiting() map[abi.Sysno]gate.WaitHandler {
 	return map[abi.Sysno]gate.WaitHandler{abi.SysPoll: poll}
 }
@@ -134,37 +133,71 @@ func exit(p *proc.Process, c *abi.Call) abi.Errno {
 	return abi.OK
 }
 
-// poll marks the subscriptions that are due. Descriptors are always due here:
-// what is behind them either answers at once or waits in its own call.
-func poll(p *proc.Process, c *abi.Call, began time.Time) (abi.Errno, time.Time, bool) {
-	due := false
-	var again time.Time
+// realtimeStep bounds how long a wait for a reading of the real-time clock goes
+// without looking at it, since somebody may set it.
+const realtimeStep = time.Second
+
+// poll marks the subscriptions that are due.
+func poll(p *proc.Process, c *abi.Call, began time.Time) (abi.Errno, gate.Wait, bool) {
+	due := len(c.Polls) == 0
+	var wait gate.Wait
 	for i := range c.Polls {
 		s := &c.Polls[i]
-		s.Ready, s.Errno = false, abi.OK
-		switch s.Kind {
-		case abi.PollClock:
-			at, errno := deadline(p, s, began)
-			switch {
-			case errno != abi.OK:
-				s.Ready, s.Errno = true, errno
-			case !time.Now().Before(at):
-				s.Ready = true
-			case again.IsZero() || at.Before(again):
-				again = at
-			}
-		case abi.PollRead, abi.PollWrite:
-			s.Ready = true
-			d, errno := p.FDs().Get(s.FD)
-			if errno != abi.OK {
-				s.Errno = errno
-				break
-			}
-			_ = d.File.Unref() // not the last reference: the table's stays
+		s.Ready, s.Hangup, s.Errno, s.Bytes = false, false, abi.OK, 0
+		if s.Kind == abi.PollClock {
+			pollClock(p, s, began, &wait)
+		} else {
+			pollFile(p, s, &wait, due)
 		}
 		due = due || s.Ready
 	}
-	return abi.OK, again, due || len(c.Polls) == 0
+	if due {
+		release(&wait)
+	}
+	return abi.OK, wait, due
+}
+
+func pollClock(p *proc.Process, s *abi.Poll, began time.Time, wait *gate.Wait) {
+	at, errno := deadline(p, s, began)
+	switch {
+	case errno != abi.OK:
+		s.Ready, s.Errno = true, errno
+		return
+	case !time.Now().Before(at):
+		s.Ready = true
+		return
+	}
+	if step := time.Now().Add(realtimeStep); s.Absolute && s.Clock == abi.ClockRealtime && at.After(step) {
+		at = step
+	}
+	if wait.Again.IsZero() || at.Before(wait.Again) {
+		wait.Again = at
+	}
+}
+
+// pollFile asks a file. One that is not ready is waited for, unless something is
+// due already.
+func pollFile(p *proc.Process, s *abi.Poll, wait *gate.Wait, due bool) {
+	d, errno := p.FDs().Get(s.FD)
+	if errno != abi.OK {
+		s.Ready, s.Errno = true, errno
+		return
+	}
+	r, errno := d.File.Ready(s.Kind)
+	s.Ready, s.Hangup, s.Bytes, s.Errno = r.Ready || errno != abi.OK, r.Hangup, r.Bytes, errno
+	if s.Ready || due {
+		_ = d.File.Unref() // not the last reference: the table's stays
+		return
+	}
+	wait.Files = append(wait.Files, gate.Watched{File: d.File, Kind: s.Kind})
+}
+
+// release gives back what nobody will wait for.
+func release(wait *gate.Wait) {
+	for _, w := range wait.Files {
+		_ = w.File.Unref() // not the last reference: the table's stays
+	}
+	*wait = gate.Wait{}
 }
 
 // forever caps a guest's time-out, so that adding it to a time cannot wrap.
