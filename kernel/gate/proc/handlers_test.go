@@ -2,6 +2,7 @@ package proc
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -23,7 +24,7 @@ func process(t *testing.T) *proc.Process {
 	})
 	p.SetFDs(proc.NewFDTable(account))
 	fd, errno := p.FDs().Reserve()
-	if errno != abi.OK || !p.FDs().Commit(fd, proc.Descriptor{File: vfs.NewStream(strings.NewReader(""), nil, vfs.StreamOptions{})}) {
+	if errno != abi.OK || !p.FDs().Commit(fd, proc.Descriptor{File: vfs.NewStream(strings.NewReader(""), io.Discard, vfs.StreamOptions{})}) {
 		t.Fatal(errno)
 	}
 	return p
@@ -136,7 +137,8 @@ func TestPoll(t *testing.T) {
 		{"absolute past", []abi.Poll{absolute(abi.ClockMonotonic, mono()-1), absolute(abi.ClockRealtime, 0)}, "rr", 0},
 		{"absolute future", []abi.Poll{absolute(abi.ClockMonotonic, mono()+int64(time.Hour))}, "-", time.Hour},
 		{"far future, of a clock that may be set", []abi.Poll{absolute(abi.ClockRealtime, 1<<63-1)}, "-", realtimeStep},
-		{"descriptor", []abi.Poll{clock(time.Hour), {Kind: abi.PollRead, FD: 0}}, "-r", 0},
+		{"descriptor", []abi.Poll{clock(time.Hour), {Kind: abi.PollWrite, FD: 0}}, "-r", 0},
+		{"one that nobody knows of", []abi.Poll{clock(time.Hour), {Kind: abi.PollRead, FD: 0}}, "--", time.Hour},
 		{"bad descriptor", []abi.Poll{{Kind: abi.PollWrite, FD: 9}}, "e", 0},
 		{"bad clock", []abi.Poll{{Kind: abi.PollClock, Clock: abi.NumClocks}}, "e", 0},
 		{"a clock that waiting stops", []abi.Poll{{Kind: abi.PollClock, Clock: abi.ClockProcessCPU}}, "e", 0},
@@ -157,6 +159,9 @@ func TestPoll(t *testing.T) {
 		}
 		if errno != abi.OK || got != c.ready || done != (c.wait == 0) {
 			t.Errorf("%s: %v, ready %q, done %v", c.name, errno, got, done)
+		}
+		for _, w := range wait.Files {
+			w.File.Unref()
 		}
 		if !done {
 			if d := time.Until(wait.Again) - c.wait; d > time.Second || d < -time.Minute {
