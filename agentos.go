@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/event"
 	"github.com/agentos-kernel/agentos/kernel/gate"
 	gatefile "github.com/agentos-kernel/agentos/kernel/gate/file"
+	gatenet "github.com/agentos-kernel/agentos/kernel/gate/net"
 	gateproc "github.com/agentos-kernel/agentos/kernel/gate/proc"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/sched"
@@ -72,7 +74,7 @@ func Open(c Config) (_ *Kernel, err error) {
 		k.stream = event.New(event.Options{})
 		k.collector = observe.Start(k.stream, observe.Options{})
 	}
-	table, err := gate.NewTable(gateproc.Waiting(), gateproc.Handlers(), gatefile.Handlers())
+	table, err := gate.NewTable(waiting(), gateproc.Handlers(), gatefile.Handlers(), gatenet.Handlers())
 	if err != nil {
 		return nil, err
 	}
@@ -99,6 +101,13 @@ func Open(c Config) (_ *Kernel, err error) {
 		k.stream.Emit(&event.Event{Category: abi.CatKernel, Severity: abi.Notice, Kind: event.KindDegraded, Text: what, Text2: reason})
 	}
 	return k, nil
+}
+
+// waiting are the handlers of every subsystem that wait.
+func waiting() map[abi.Sysno]gate.WaitHandler {
+	all := gateproc.Waiting()
+	maps.Copy(all, gatenet.Waiting())
+	return all
 }
 
 // openState opens and sweeps the state directory. Only a layout from the future

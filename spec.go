@@ -27,6 +27,7 @@ type Spec struct {
 	Dir string
 
 	Grants    []Grant
+	Listen    []string         // TCP addresses to listen on, ADDR:PORT; see [Process.Listening]
 	Allow     []abi.Capability // granted beyond the defaults
 	Unprotect []string         // host paths whose protection inside write grants is lifted
 	Bare      bool             // without what every program has unasked

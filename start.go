@@ -42,6 +42,7 @@ type Process struct {
 	control     *control.Server
 	unsubscribe func() error // ends the subscription to events
 	missing     []string     // what the run goes without
+	listening   []string     // set while the process is initialized
 
 	reported chan struct{} // closed when report is there
 	done     chan struct{} // closed when nothing of the run is left
@@ -93,6 +94,9 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkListen(spec.Listen); err != nil {
+		return nil, err
+	}
 	p := &Process{k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
@@ -100,13 +104,14 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 		Program:  spec.Program,
 		Domain:   domain,
 		Args:     append([]string{argv0(spec.Program)}, spec.Args...),
-		Env:      environment(spec, v.cwd),
+		Env:      environment(spec, v),
 		Caps:     caps,
 		Subject:  v.subject(spec),
 		Denials:  p.denied,
 		Mount:    v.build,
 		Streams:  func(kp *proc.Process) [3]*vfs.File { return openStreams(kp, &p.spec) },
 		Preopens: v.preopens,
+		Listen:   p.openListeners,
 		Chain:    newChain(),
 		Created:  p.created,
 	})
@@ -185,17 +190,20 @@ func argv0(program string) string {
 	return program
 }
 
-// environment is what was granted, plus PWD: the one way in which a WASM program
-// can be told its working directory.
-func environment(spec *Spec, cwd string) []string {
+// environment is what was granted, plus what a WASM program can be told in no other
+// way: PWD, its working directory, and the descriptors of its listeners.
+func environment(spec *Spec, v *view) []string {
 	env := append([]string(nil), spec.Env...)
+	if n := len(spec.Listen); n > 0 {
+		env = append(env, listenFDs(3+len(v.preopens), n))
+	}
 	for _, kv := range env {
 		if strings.HasPrefix(kv, "PWD=") {
 			return env
 		}
 	}
-	if cwd != "" {
-		env = append(env, "PWD="+cwd)
+	if v.cwd != "" {
+		env = append(env, "PWD="+v.cwd)
 	}
 	return env
 }
@@ -389,7 +397,7 @@ func (k *Kernel) Plan(spec Spec) (*Plan, error) {
 			Disk: caps[abi.LimitDisk], Output: caps[abi.LimitOutput], Files: caps[abi.LimitFiles], Pids: caps[abi.LimitProcesses],
 		},
 	}
-	for _, kv := range environment(&spec, v.cwd) {
+	for _, kv := range environment(&spec, v) {
 		name, _, _ := strings.Cut(kv, "=")
 		plan.Env = append(plan.Env, name)
 	}

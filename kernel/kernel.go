@@ -95,6 +95,10 @@ type Spec struct {
 	Mount func(*proc.Process) (*vfs.Namespace, error)
 	// Streams makes descriptors 0 to 2; the process owns the references.
 	Streams func(*proc.Process) [3]*vfs.File
+	// Listen opens the listeners that the process finds open after its
+	// directories, in order; nil opens none. What it returns with an error is
+	// given back as well.
+	Listen func() ([]*vfs.File, error)
 	// Preopens are the directories opened as descriptors 3 and up.
 	Preopens []Preopen
 	// Chain is the cause that this process belongs to.

@@ -128,7 +128,21 @@ func (descriptorOwner) open(p *Process) error {
 			return err
 		}
 	}
-	return nil
+	if p.spec.Listen == nil {
+		return nil
+	}
+	listeners, err := p.spec.Listen()
+	for i, f := range listeners {
+		if err == nil {
+			err = install("listener", proc.Descriptor{File: f, Rights: ^uint64(0), Inherit: ^uint64(0)})
+			continue
+		}
+		for _, rest := range listeners[i:] {
+			_ = rest.Unref() // nobody has come in through it
+		}
+		break
+	}
+	return err
 }
 
 func (descriptorOwner) Release(p *Process) (resource.Freed, error) {

@@ -88,6 +88,7 @@ type Manifest struct {
 	Env       []Variable // in the order of the document
 	Allow     []Value[abi.Capability]
 	Unprotect []Value[string] // absolute host paths
+	Listen    []Value[string] // ADDR:PORT
 	Limits    Limits
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,6 +103,22 @@ func ParsePriority(s string) (int, error) {
 		return 0, fmt.Errorf("%q is not a priority; write a whole number from 0 (least) to 10", s)
 	}
 	return int(n), nil
+}
+
+// ParseListen reads [ADDR:]PORT and returns ADDR:PORT. Without ADDR it is the
+// host's own loopback, which nobody else reaches; port 0 is any that is free.
+func ParseListen(s string) (string, error) {
+	host, port := "127.0.0.1", s
+	if strings.ContainsRune(s, ':') {
+		var err error
+		if host, port, err = net.SplitHostPort(s); err != nil || host == "" {
+			return "", fmt.Errorf("%q is not an address and a port; write PORT, or ADDR:PORT with an address of this host such as 0.0.0.0 or [::1]", s)
+		}
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", fmt.Errorf("%q has no port; write a number from 0 (any that is free) to 65535", s)
+	}
+	return net.JoinHostPort(host, port), nil
 }
 
 var errGrant = errors.New("write HOST or HOST:GUEST; a colon that belongs to a path is written \\:")

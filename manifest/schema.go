@@ -71,6 +71,13 @@ func schema() []Key {
 				}
 			})
 		}},
+		{"listen", "array of strings", "--listen", "Addresses to listen on, `PORT` or `ADDR:PORT`.", func(d *decoder, n *unstable.Node) {
+			d.each(n, func(n *unstable.Node) {
+				if v := into(d, n, ParseListen); v.Set() {
+					d.m.Listen = append(d.m.Listen, v)
+				}
+			})
+		}},
 		{"inherit_env", "array of strings", "--env KEY", "Environment variables to pass on from the caller.", func(d *decoder, n *unstable.Node) {
 			d.each(n, func(n *unstable.Node) {
 				if v := into(d, n, parseKey); v.Set() {

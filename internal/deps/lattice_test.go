@@ -53,6 +53,7 @@ var lattice = []room{
 		inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/vfs/hostfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
 		third: []string{xsys}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/net", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/vfs", "internal/invariants"}, third: []string{xsys}},
 	{path: "kernel/proc", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
 		"kernel/vfs", "internal/idtable", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
 
@@ -64,6 +65,8 @@ var lattice = []room{
 		"kernel/gate", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/gate/proc", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/vfs",
 		"kernel/proc", "kernel/gate", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/gate/net", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/net", "kernel/perm", "kernel/vfs", "kernel/proc",
+		"kernel/gate", "internal/invariants"}},
 	{path: "kernel", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
 		"kernel/vfs", "kernel/vfs/memfs", "kernel/vfs/devfs", "kernel/vfs/hostfs", "kernel/proc", "kernel/resource",
 		"kernel/gate", "kernel/gate/file", "kernel/gate/proc", "guest", "internal/idtable", "internal/invariants"}},

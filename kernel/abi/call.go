@@ -43,6 +43,19 @@ const (
 	SetMtimeNow
 )
 
+// Bits of [Call.Flags] for receive: leave the data where they are, and wait until
+// all the buffers are full.
+const (
+	ReceivePeek uint32 = 1 << iota
+	ReceiveAll
+)
+
+// Bits of [Call.Flags] for shutdown: which direction ends.
+const (
+	ShutdownRead uint32 = 1 << iota
+	ShutdownWrite
+)
+
 // FileType is the type of a file.
 type FileType uint8
 
@@ -160,7 +173,7 @@ type Call struct {
 	Off   int64 // offset, signed delta, size, or cookie
 	Len   int64 // length or limit
 	Time  [2]int64
-	Arg   [2]uint64 // rights, clock, advice, exit code
+	Arg   [2]uint64 // rights, clock, advice, exit code; rights that a socket must have
 	// Need and Need2 are the rights, in the guest ABI's own bits, that the call
 	// takes of FD and FD2, and Lack is what it is told without them.
 	Need, Need2 uint64

@@ -112,10 +112,11 @@ const (
 	CapRandom
 	CapInfo
 	CapSignal
+	CapNetListen
 	NumCapabilities
 )
 
-var capabilityNames = []string{"none", "file.read", "file.write", "env", "clock", "random", "info", "signal"}
+var capabilityNames = []string{"none", "file.read", "file.write", "env", "clock", "random", "info", "signal", "net.listen"}
 
 // String returns the stable name of c.
 func (c Capability) String() string { return name(capabilityNames, c) }

@@ -45,6 +45,10 @@ const (
 	SysFutimes
 	SysSync
 	SysDatasync
+	SysAccept
+	SysReceive
+	SysSend
+	SysShutdown
 	NumSys
 )
 
@@ -118,6 +122,10 @@ var rows = [NumSys]Row{
 	SysFutimes:   {SysFutimes, "futimes", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Set the times of an open file."},
 	SysSync:      {SysSync, "sync", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Write an open file's data and metadata to storage."},
 	SysDatasync:  {SysDatasync, "datasync", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Write an open file's data to storage."},
+	SysAccept:    {SysAccept, "accept", CatNetwork, CapNetListen, ActListen, ObjDescriptor, true, "Take a connection that came in through a listener."},
+	SysReceive:   {SysReceive, "receive", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Read from a connection."},
+	SysSend:      {SysSend, "send", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Write to a connection."},
+	SysShutdown:  {SysShutdown, "shutdown", CatNetwork, CapNone, ActNone, ObjDescriptor, false, "End one direction of a connection, or both."},
 }
 
 // Rows returns a copy of the syscall table, in order.

@@ -55,7 +55,7 @@ func (g *Gate) onChannel(c *abi.Call) abi.Status {
 		}
 		errno = abi.EAGAIN
 	}
-	short := kind == abi.PollWrite && errno == abi.OK && g.moved < min(total(c.Buf), abi.MaxTransfer)
+	short := kind == abi.PollWrite && errno == abi.OK && g.moved < min(Total(c.Buf), abi.MaxTransfer)
 	if f.Nonblock() || errno != abi.EAGAIN && !short || g.p.Killed() {
 		return g.channelDone(c, errno)
 	}
@@ -75,7 +75,7 @@ func (g *Gate) try(c *abi.Call, f *vfs.File, kind abi.PollKind) (n int, errno ab
 	}()
 	g.p.SetCall(c)
 	if kind == abi.PollWrite {
-		return f.TryWrite(skip(c.Buf, g.moved))
+		return f.TryWrite(Skip(c.Buf, g.moved))
 	}
 	return f.TryRead(c.Buf)
 }
@@ -95,15 +95,16 @@ func (g *Gate) channelDone(c *abi.Call, errno abi.Errno) abi.Status {
 	return g.done(c)
 }
 
-func total(bufs [][]byte) (n int) {
+// Total returns how many bytes a vector has.
+func Total(bufs [][]byte) (n int) {
 	for _, b := range bufs {
 		n += len(b)
 	}
 	return n
 }
 
-// skip returns a vector without its first n bytes.
-func skip(bufs [][]byte, n int) [][]byte {
+// Skip returns a vector without its first n bytes.
+func Skip(bufs [][]byte, n int) [][]byte {
 	for i, b := range bufs {
 		if n < len(b) {
 			if n == 0 {

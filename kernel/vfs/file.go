@@ -165,7 +165,7 @@ func (f *File) Read(bufs [][]byte) (int, abi.Errno) {
 	if errno := f.readable(flags); errno != abi.OK {
 		return 0, errno
 	}
-	bufs = clamp(bufs)
+	bufs = Clamp(bufs)
 	if f.ch != nil {
 		return f.ch.Read(bufs)
 	}
@@ -184,7 +184,7 @@ func (f *File) Write(bufs [][]byte) (int, abi.Errno) {
 	if errno := f.writable(flags); errno != abi.OK {
 		return 0, errno
 	}
-	bufs = clamp(bufs)
+	bufs = Clamp(bufs)
 	if f.ch != nil {
 		return f.ch.Write(bufs)
 	}
@@ -210,7 +210,7 @@ func (f *File) Pread(bufs [][]byte, off int64) (int, abi.Errno) {
 	if errno := f.positioned(off); errno != abi.OK {
 		return 0, errno
 	}
-	return f.handle(flags).ReadAt(clamp(bufs), off)
+	return f.handle(flags).ReadAt(Clamp(bufs), off)
 }
 
 // Pwrite writes at off and leaves the offset alone. A file that appends does so
@@ -224,7 +224,7 @@ func (f *File) Pwrite(bufs [][]byte, off int64) (int, abi.Errno) {
 		return 0, errno
 	}
 	h := f.handle(flags)
-	n, _, errno := h.WriteAt(clamp(bufs), off)
+	n, _, errno := h.WriteAt(Clamp(bufs), off)
 	return n, synced(h, flags, n, errno)
 }
 
@@ -247,8 +247,8 @@ func (f *File) positioned(off int64) abi.Errno {
 	return abi.OK
 }
 
-// clamp shortens bufs to what one call may move.
-func clamp(bufs [][]byte) [][]byte {
+// Clamp shortens bufs to what one call may move.
+func Clamp(bufs [][]byte) [][]byte {
 	total := 0
 	for i, b := range bufs {
 		if total+len(b) > abi.MaxTransfer {

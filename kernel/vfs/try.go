@@ -17,7 +17,7 @@ func (f *File) TryRead(bufs [][]byte) (int, abi.Errno) {
 		return 0, errno
 	}
 	if f.ch != nil {
-		return f.ch.TryRead(clamp(bufs))
+		return f.ch.TryRead(Clamp(bufs))
 	}
 	if !f.mu.TryLock() {
 		return 0, abi.EAGAIN
@@ -27,7 +27,7 @@ func (f *File) TryRead(bufs [][]byte) (int, abi.Errno) {
 	if !ok {
 		return 0, abi.EAGAIN
 	}
-	n, errno := h.TryReadAt(clamp(bufs), f.off)
+	n, errno := h.TryReadAt(Clamp(bufs), f.off)
 	f.off += int64(n)
 	return n, errno
 }
@@ -45,7 +45,7 @@ func (f *File) TryPread(bufs [][]byte, off int64) (int, abi.Errno) {
 	if !ok {
 		return 0, abi.EAGAIN
 	}
-	return h.TryReadAt(clamp(bufs), off)
+	return h.TryReadAt(Clamp(bufs), off)
 }
 
 // TryWrite is Write on a channel where that cannot wait; for other files it is
@@ -57,5 +57,5 @@ func (f *File) TryWrite(bufs [][]byte) (int, abi.Errno) {
 	if f.ch == nil {
 		return 0, abi.ENOTSUP
 	}
-	return f.ch.TryWrite(clamp(bufs))
+	return f.ch.TryWrite(Clamp(bufs))
 }

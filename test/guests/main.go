@@ -51,6 +51,7 @@ var behaviours = map[string]func([]string) error{
 	"probe":      probe,
 	"records":    writeRecords,
 	"rm":         func(a []string) error { return os.Remove(a[0]) },
+	"serve":      serve,
 	"shout":      shout,
 	"sleep":      sleep,
 	"spin":       func([]string) error { spin(); return nil },

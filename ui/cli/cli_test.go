@@ -52,6 +52,7 @@ func (k *fakeKernel) Wait(context.Context) (*agentos.Report, error) {
 	return &k.report, k.waitErr
 }
 func (k *fakeKernel) Signal(s abi.Signal) error { k.signals = append(k.signals, s); return nil }
+func (k *fakeKernel) Listening() []string       { return nil }
 func (k *fakeKernel) Kill() error               { k.killed = true; return nil }
 
 // result is what one run of the tool did.

@@ -21,6 +21,7 @@ type runFlags struct {
 	env        []string        // KEY or KEY=VALUE
 	allow      []abi.Capability
 	unprotect  []string
+	listen     []string // ADDR:PORT
 	timeout    time.Duration
 	cpuTime    time.Duration
 	killAfter  time.Duration
@@ -94,6 +95,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.VarP(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantRead)), "read", "r", "grant reading and listing under a path")
 	fs.VarP(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantWrite)), "write", "w", "grant reading, creating, changing, and deleting under a path")
 	fs.Var(many(&f.grants, "PATH", grant(agentos.GrantDeny)), "deny", "nothing under this path, whatever else is granted")
+	fs.Var(many(&f.listen, "[ADDR:]PORT", manifest.ParseListen), "listen", "listen on a TCP port of this host (default address 127.0.0.1; port 0 is any free one)")
 	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
 	fs.Var(many(&f.allow, "CAPABILITY", manifest.ParseCapability), "allow", "another capability, by its name in agentos syscalls")
 	fs.Var(many(&f.unprotect, "PATH", parsePath), "unprotect", "lift the protection of a path inside a write grant")
@@ -227,6 +229,9 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 	for _, p := range m.Unprotect {
 		sp.Unprotect = append(sp.Unprotect, p.V)
 	}
+	for _, a := range m.Listen {
+		sp.Listen = append(sp.Listen, a.V)
+	}
 	l := m.Limits
 	sp.Limits = agentos.Limits{
 		Timeout: l.Timeout.V, CPUTime: l.CPUTime.V,
@@ -266,6 +271,7 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 		}
 		sp.Unprotect = append(sp.Unprotect, host)
 	}
+	sp.Listen = append(sp.Listen, f.listen...)
 	for _, e := range f.env {
 		key, value, given := strings.Cut(e, "=")
 		if !given {

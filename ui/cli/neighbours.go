@@ -15,7 +15,7 @@ type neighbour struct {
 func neighbours() []neighbour {
 	const (
 		mount   = "grant a path with --read HOST:GUEST or --write HOST:GUEST"
-		network = "there is no network in this version and no program has any, so leave it out"
+		network = "a program has no network but the ports that --listen names, so leave it out"
 		clean   = "every run is cleaned up when it ends, so leave it out"
 		none    = "there is no such grant: name the paths with --read and --write"
 		floor   = "a program has no rights to add or drop this way; capabilities are granted with --allow, see agentos syscalls"
@@ -79,7 +79,7 @@ func neighbours() []neighbour {
 		{Name: "config", Answer: "write --manifest FILE"}, {Name: "profile", Answer: "write --manifest FILE"}, {Name: "f", Answer: "write --manifest FILE"},
 		{Name: "workspace", Answer: "write --write PATH"}, {Name: "allow-path", Answer: "write --read PATH or --write PATH"},
 		// Ours, later.
-		{Name: "net", NotYet: true, Answer: network}, {Name: "listen", NotYet: true, Answer: network},
+		{Name: "net", NotYet: true, Answer: network},
 		{Name: "overlay", NotYet: true, Answer: "writes are not captured yet: grant a copy of the directory with --write"},
 		{Name: "policy", NotYet: true, Answer: "policies are not evaluated yet: use --read, --write, --deny, and --allow"},
 		{Name: "ask", NotYet: true, Answer: "what is not granted is refused and listed at the end, with the flag that grants it"},

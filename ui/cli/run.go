@@ -172,6 +172,9 @@ func (inv *invocation) supervise(k kernel, sp *agentos.Spec) (*agentos.Report, e
 		return nil, startFailure(err)
 	}
 	sigs.attach(p)
+	for _, a := range p.Listening() {
+		inv.screen.note(yellow, "listening on "+a)
+	}
 	rep, err := p.Wait(context.Background())
 	if rep == nil {
 		return nil, startFailure(err)

@@ -23,6 +23,7 @@ type process interface {
 	Wait(context.Context) (*agentos.Report, error)
 	Signal(abi.Signal) error
 	Kill() error
+	Listening() []string
 }
 
 // realKernel adapts the root package, whose Start returns its own type.

@@ -191,19 +191,3 @@ func pollOneoff(p *Process, a []uint64) abi.Errno {
 	le.PutUint32(count, ready)
 	return abi.OK
 }
-
-// The kernel has no sockets yet, so a descriptor is either bad or not one.
-
-func sockAccept(p *Process, a []uint64) abi.Errno   { return p.noSocket("sock_accept", a[0]) }
-func sockRecv(p *Process, a []uint64) abi.Errno     { return p.noSocket("sock_recv", a[0]) }
-func sockSend(p *Process, a []uint64) abi.Errno     { return p.noSocket("sock_send", a[0]) }
-func sockShutdown(p *Process, a []uint64) abi.Errno { return p.noSocket("sock_shutdown", a[0]) }
-
-func (p *Process) noSocket(via string, fd uint64) abi.Errno {
-	c := p.onFD(abi.SysFdinfo, via, fd, 0)
-	p.Host.Enter(c)
-	if c.Errno != abi.OK {
-		return c.Errno
-	}
-	return abi.ENOTSOCK
-}

@@ -56,6 +56,10 @@ const (
 	RightsStream = RightsFile &^ (RightFdSeek | RightFdTell | RightFdAdvise | RightFdAllocate | RightFdFilestatSetSize)
 )
 
+// RightsSocket are the rights of a listener or a connection.
+const RightsSocket = RightFdRead | RightFdWrite | RightFdFdstatSetFlags | RightFdFilestatGet | RightPollFdReadwrite |
+	RightSockAccept | RightSockShutdown
+
 // shownRights returns the rights to report for a descriptor.
 func shownRights(i *abi.FDInfo) (base, inheriting uint64) {
 	switch i.Type {
@@ -63,6 +67,8 @@ func shownRights(i *abi.FDInfo) (base, inheriting uint64) {
 		return i.Rights & RightsDirectory, i.Inherit & (RightsDirectory | RightsFile)
 	case abi.TypeRegular, abi.TypeBlockDevice:
 		return i.Rights & RightsFile, i.Inherit & RightsFile
+	case abi.TypeSocket:
+		return i.Rights & RightsSocket, i.Inherit & RightsSocket
 	default:
 		return i.Rights & RightsStream, i.Inherit & RightsStream
 	}
