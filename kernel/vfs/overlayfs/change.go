@@ -33,6 +33,7 @@ type Change struct {
 type Base struct {
 	Type         abi.FileType
 	Mode         uint32
+	Nlink        uint64 // 0 where it is not known
 	Size         int64
 	Mtime, Ctime int64
 	Target       string // of a symbolic link
