@@ -30,6 +30,7 @@ var lattice = []room{
 	// Mechanisms without a noun of the operating system.
 	{path: "internal/deps"},
 	{path: "internal/invariants"},
+	{path: "internal/linediff"},
 	{path: "internal/idtable", may: []string{"internal/invariants"}},
 
 	// The vocabulary, then the parts of the kernel, lowest first.
@@ -92,7 +93,7 @@ var lattice = []room{
 	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "observe", "internal/statedir", "internal/control",
 		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
-		"examples"}, third: []string{cobra, pflag, xterm, xsys}},
+		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},

@@ -3,9 +3,9 @@
 // O(ND) Difference Algorithm and Its Variations" (1986).
 //
 // Invariants: the hunks turn the old text into the new one exactly, a missing
-// last newline included. Time and memory are bounded by maxEdits squared and the
-// length of the texts: texts that differ in more lines than that are still
-// compared exactly, only not minimally.
+// last newline included. Time and memory are bounded (maxEdits, maxWork) besides the
+// length of the texts: texts that differ in more lines are still compared
+// exactly, only not minimally.
 //
 // Locks: none.
 //

@@ -5,8 +5,12 @@ import (
 	"fmt"
 )
 
-// maxEdits bounds the number of lines that a minimal comparison looks for.
-const maxEdits = 2000
+// maxEdits bounds the number of changed lines that a minimal comparison looks for,
+// and maxWork its steps, of which there may be twice that number for each line.
+const (
+	maxEdits = 2000
+	maxWork  = 200_000_000
+)
 
 // The kinds of line in a hunk.
 const (
@@ -115,7 +119,7 @@ func myers(a, b []int32) []run {
 	if n == 0 || m == 0 {
 		return []run{{drop: n, take: m}}
 	}
-	limit := min(n+m, maxEdits)
+	limit := min(n+m, maxEdits, maxWork/2/(n+m))
 	// furthest[k+off] is how far a is read on diagonal k = x-y.
 	off := limit + 1
 	furthest := make([]int32, 2*limit+3)

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
 
 // SetMode sets the permission bits of a file or directory. Of a file every other
@@ -47,4 +48,42 @@ func (n *node) SetMode(mode uint32) abi.Errno {
 	err = againErr(func() error { return unix.Fchmod(nfd, mode) })
 	_ = unix.Close(nfd) // nothing was written through it
 	return Errno(err)
+}
+
+// SetOwner gives a file the owner and group of another object of the same file
+// system. Where they are the same already the host is not asked.
+func (n *node) SetOwner(like vfs.Node) abi.Errno {
+	of, ok := like.(*node)
+	if !ok || of.fs != n.fs {
+		return abi.EXDEV
+	}
+	if !n.fs.write {
+		return abi.EROFS
+	}
+	if n.typ != abi.TypeRegular {
+		return abi.EINVAL
+	}
+	fd, e := n.use()
+	if e != abi.OK {
+		return e
+	}
+	defer n.done()
+	ofd, e := of.use()
+	if e != abi.OK {
+		return e
+	}
+	defer of.done()
+	var mine, theirs unix.Stat_t
+	if err := againErr(func() error { return unix.Fstat(fd, &mine) }); err != nil {
+		return Errno(err)
+	}
+	if err := againErr(func() error { return unix.Fstat(ofd, &theirs) }); err != nil {
+		return Errno(err)
+	}
+	if mine.Uid == theirs.Uid && mine.Gid == theirs.Gid {
+		return abi.OK
+	}
+	return Errno(againErr(func() error {
+		return unix.Fchownat(fd, "", int(theirs.Uid), int(theirs.Gid), unix.AT_EMPTY_PATH)
+	}))
 }

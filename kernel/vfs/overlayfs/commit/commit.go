@@ -15,8 +15,7 @@ import (
 
 // Source is the captured side: the store of one overlay.
 type Source interface {
-	// Changes are the paths that differ and were not done yet, in an order
-	// in which a hard link comes after what it links to.
+	// Changes are the paths that differ and were not done yet.
 	Changes() []overlayfs.Change
 	// Open opens the content of a regular file. The caller closes it.
 	Open(*overlayfs.Change) (*os.File, error)
@@ -80,6 +79,9 @@ type Result struct {
 // moder is a node whose permission bits can be set. Those of hostfs can.
 type moder interface{ SetMode(mode uint32) abi.Errno }
 
+// owner is a node that can be given the owner of another. Those of hostfs can.
+type owner interface{ SetOwner(like vfs.Node) abi.Errno }
+
 // ErrNoChange is returned for a named path at and beneath which there is none.
 var ErrNoChange = errors.New("no captured change at or beneath it")
 
@@ -109,9 +111,7 @@ type item struct {
 	settled bool     // outcome is final
 	outcome Outcome
 	why     string
-	users   []*item // hard links that need this file
-	waiting bool    // written, and done once its users are
-	pending bool    // a directory that is there and will be finished
+	pending bool // a directory that is there and will be finished
 }
 
 // Apply commits to fs, which must be writable. The results are those of the
@@ -171,59 +171,21 @@ func (c *committer) work() error {
 }
 
 // settle records the outcome of an item and, if nothing is left to do for it,
-// journals that. A file that others are to be linked to waits for them: a
-// later commit would otherwise not know what they are links of.
+// journals that.
 func (c *committer) settle(it *item, o Outcome, why string) error {
 	it.settled, it.outcome, it.why = true, o, why
 	if c.dry || !o.Done() {
 		return nil
 	}
-	for _, u := range it.users {
-		if !u.settled || !u.outcome.Done() {
-			it.waiting = true
-			return nil
-		}
-	}
-	if err := c.done(it); err != nil {
-		return err
-	}
-	if it.c.Link == "" {
-		return nil
-	}
-	to := c.all[it.c.Link]
-	if to == nil || !to.waiting {
-		return nil
-	}
-	for _, u := range to.users {
-		if !u.settled || !u.outcome.Done() {
-			return nil
-		}
-	}
-	to.waiting = false
-	return c.done(to)
-}
-
-func (c *committer) done(it *item) error {
 	if err := c.src.Done(it.c.Path); err != nil {
 		return fmt.Errorf("the overlay's journal: %w", err)
 	}
 	return nil
 }
 
-// content opens what a regular file shall hold.
-func (c *committer) content(it *item) (*os.File, error) {
-	ch := it.c
-	if ch.Object == "" && ch.Link != "" {
-		if to := c.all[ch.Link]; to != nil {
-			ch = to.c
-		}
-	}
-	return c.src.Open(ch)
-}
-
 // sameContent reports whether a host file holds the captured content.
 func (c *committer) sameContent(n vfs.Node, it *item) (same bool, err error) {
-	f, err := c.content(it)
+	f, err := c.src.Open(it.c)
 	if err != nil {
 		return false, err
 	}

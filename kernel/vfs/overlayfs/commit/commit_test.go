@@ -430,3 +430,26 @@ func TestLeftovers(t *testing.T) {
 		t.Errorf("left %q", left)
 	}
 }
+
+// TestOwner: who commits does not become the owner of what others own, if the host lets
+// it be given.
+func TestOwner(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only the superuser can give files away")
+	}
+	host := t.TempDir()
+	lay(t, host, "theirs=1", "type->x")
+	must(t, os.Chown(filepath.Join(host, "theirs"), 12345, 23456))
+	s := capture(t, host, func(d string) {
+		lay(t, d, "theirs=2", "new=1")
+		remove(t, d, "type")
+		lay(t, d, "type=file")
+	})
+	want(t, apply(t, host, s, Options{}), "theirs committed", "new committed", "type committed")
+	for p, uid := range map[string]uint32{"theirs": 12345, "new": 0, "type": 0} {
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(host, p), &st); err != nil || st.Uid != uid || st.Mode&0o777 != 0o644 {
+			t.Errorf("%s belongs to %d, mode %o, %v", p, st.Uid, st.Mode, err)
+		}
+	}
+}

@@ -234,3 +234,31 @@ func (c *committer) linkAt(dir []string, name string) (target string, there bool
 	defer p.close()
 	return p.target, true
 }
+
+// OpenFile opens a regular file of the host for reading, following no symbolic link.
+func OpenFile(fs vfs.FileSystem, rel string) (vfs.Handle, abi.Errno) {
+	if !valid(rel) || rel == "." {
+		return nil, abi.EISDIR
+	}
+	parts := components(rel)
+	dir, errno := directory(fs, parts[:len(parts)-1])
+	if errno != abi.OK {
+		return nil, errno
+	}
+	defer dir.Close()
+	n, errno := dir.Lookup(parts[len(parts)-1])
+	if errno != abi.OK {
+		return nil, errno
+	}
+	defer n.Close()
+	st, errno := n.Stat()
+	switch {
+	case errno != abi.OK:
+		return nil, errno
+	case st.Type == abi.TypeDirectory:
+		return nil, abi.EISDIR
+	case st.Type != abi.TypeRegular:
+		return nil, abi.ELOOP
+	}
+	return n.Open(abi.ORead)
+}

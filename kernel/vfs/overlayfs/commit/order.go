@@ -63,13 +63,6 @@ func (c *committer) selectChanges() error {
 			return fmt.Errorf("%s: %w", c.o.Named[i], ErrNoChange)
 		}
 	}
-	for _, it := range items {
-		if it.c.Link != "" {
-			if to := c.all[it.c.Link]; to != nil && to != it {
-				to.users = append(to.users, it)
-			}
-		}
-	}
 	return nil
 }
 

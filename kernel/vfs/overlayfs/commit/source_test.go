@@ -131,7 +131,7 @@ func capture(t testing.TB, host string, change func(dir string)) *tree {
 		if c.Type == abi.TypeRegular && c.Kind != overlayfs.Mode {
 			c.Object = p
 			if first, ok := links[is.st.Ino]; ok {
-				c.Link, c.Object = first, ""
+				c.Link = first
 			} else if is.st.Nlink > 1 {
 				links[is.st.Ino] = p
 			}

@@ -158,7 +158,7 @@ func (c *committer) writeOver(it *item, dir vfs.Dir, name string, now *present) 
 			switch errno {
 			case abi.EPERM, abi.ENOTSUP, abi.EXDEV, abi.EMLINK: // a file system without hard links, or with too many
 				linked = false
-				return c.fill(it, dir, tmp)
+				return c.fill(it, dir, tmp, now)
 			}
 			return errnoError(errno)
 		})
@@ -167,7 +167,7 @@ func (c *committer) writeOver(it *item, dir vfs.Dir, name string, now *present) 
 		}
 		return err
 	}
-	return c.replace(it, dir, name, now, func(tmp string) error { return c.fill(it, dir, tmp) })
+	return c.replace(it, dir, name, now, func(tmp string) error { return c.fill(it, dir, tmp, now) })
 }
 
 // conflict is why the host stands against a change, "" if it does not or may be
@@ -249,6 +249,8 @@ func (c *committer) replace(it *item, dir vfs.Dir, name string, now *present, bu
 	outcome, why := c.rename(it, dir, tmp, name, now)
 	if outcome != Committed {
 		why += undo(dir, tmp)
+	} else {
+		why = it.why
 	}
 	return c.settle(it, outcome, why)
 }
@@ -280,9 +282,10 @@ func (c *committer) rename(it *item, dir vfs.Dir, tmp, name string, now *present
 	return Committed, ""
 }
 
-// fill writes a new file with the captured content, complete and synced.
-func (c *committer) fill(it *item, dir vfs.Dir, tmp string) (err error) {
-	f, err := c.content(it)
+// fill writes a new file with the captured content, complete and synced. It belongs
+// to whom the file that it replaces belongs to, if the host lets it be given.
+func (c *committer) fill(it *item, dir vfs.Dir, tmp string, now *present) (err error) {
+	f, err := c.src.Open(it.c)
 	if err != nil {
 		return err
 	}
@@ -324,6 +327,15 @@ func (c *committer) fill(it *item, dir vfs.Dir, tmp string) (err error) {
 	if size != it.c.Size {
 		return errors.New("the captured content is damaged: it is not as long as it was")
 	}
+	if o, ok := n.(owner); ok && now.is(abi.TypeRegular) {
+		switch errno := o.SetOwner(now.node); errno {
+		case abi.OK:
+		case abi.EPERM:
+			it.why = "belongs to you now: its owner or group could not be kept"
+		default:
+			return errno
+		}
+	}
 	if err := setMode(n, c.final(it.c)); err != nil {
 		return err
 	}
@@ -338,12 +350,9 @@ func (c *committer) fill(it *item, dir vfs.Dir, tmp string) (err error) {
 }
 
 // linkable returns the host's file that the item is a hard link of, if it holds
-// what it should; nil otherwise, and then the item becomes a file of its own.
+// what it should, committed just now or before; nil otherwise, and then the item becomes a file of its own.
 func (c *committer) linkable(it *item) vfs.Node {
 	if it.c.Link == "" || !valid(it.c.Link) || it.c.Link == "." {
-		return nil
-	}
-	if to := c.all[it.c.Link]; to != nil && !(to.settled && to.outcome.Done()) {
 		return nil
 	}
 	parts := components(it.c.Link)
