@@ -8,14 +8,15 @@ import (
 	"path/filepath"
 )
 
-// ErrLive: the run is still going on, and what it captures still changes.
-var ErrLive = errors.New("the run is still going on")
-
-// ErrBusy: another process commits or discards the captured writes just now.
-var ErrBusy = errors.New("another agentos is at the captured writes of the run")
-
-// ErrNothingCaptured: the run has no captured writes, or none any more.
-var ErrNothingCaptured = errors.New("the run has no captured writes")
+// Errors of OpenOverlay that callers tell apart. They come wrapped, with the run.
+var (
+	// ErrLive: the run is still going on, and what it captures still changes.
+	ErrLive = errors.New("the run is still going on")
+	// ErrBusy: another process commits or discards the captured writes just now.
+	ErrBusy = errors.New("another agentos is at the captured writes of the run")
+	// ErrNothingCaptured: the run has no captured writes, or none any more.
+	ErrNothingCaptured = errors.New("the run has no captured writes")
+)
 
 // Overlay makes the directory for the run's captured writes, mode 0700, and
 // returns its path. From then on nothing sweeps or prunes the record, until
@@ -30,20 +31,6 @@ func (r *Run) Overlay() (string, error) {
 		return "", writeError(err)
 	}
 	return filepath.Join(r.Path(), overlayDir), nil
-}
-
-// WriteOverlay replaces a small file in the directory that Overlay made.
-func (r *Run) WriteOverlay(name string, data []byte) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return ErrClosed
-	}
-	o, err := r.root.OpenRoot(overlayDir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(writeError(writeAtomic(o, name, data, false)), o.Close())
 }
 
 // DropOverlay removes the captured writes. It is for a run that captured nothing.
@@ -137,9 +124,6 @@ func (o *Overlay) take(run *os.Root) error {
 
 // Path returns the path of the directory.
 func (o *Overlay) Path() string { return filepath.Join(o.dir.path, runsDir, o.id, overlayDir) }
-
-// ReadFile reads a small file in the directory.
-func (o *Overlay) ReadFile(name string) ([]byte, error) { return readBounded(o.root, name, maxReport) }
 
 // Remove takes everything out of sight by one rename and deletes it.
 func (o *Overlay) Remove() error {

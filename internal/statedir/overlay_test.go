@@ -17,7 +17,6 @@ func captured(t testing.TB, d *Dir) string {
 	path, err := r.Overlay()
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(path, "work"), []byte("precious"), 0o600))
-	must(t, r.WriteOverlay("overlay.json", []byte("{}")))
 	must(t, r.WriteReport([]byte(`{"version":1,"cause":"exited"}`)))
 	must(t, r.Close())
 	return r.ID()
@@ -32,9 +31,6 @@ func TestOverlay(t *testing.T) {
 	}
 	o, err := d.OpenOverlay(id)
 	must(t, err)
-	if b, err := o.ReadFile("overlay.json"); err != nil || string(b) != "{}" {
-		t.Errorf("%q, %v", b, err)
-	}
 	if b, err := os.ReadFile(filepath.Join(o.Path(), "work")); err != nil || string(b) != "precious" {
 		t.Errorf("%q, %v", b, err)
 	}
