@@ -53,6 +53,8 @@ var lattice = []room{
 		inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/vfs/hostfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
 		third: []string{xsys}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/vfs/overlayfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "kernel/vfs/hostfs",
+		"internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/proc", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
 		"kernel/vfs", "internal/idtable", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
 
