@@ -33,7 +33,9 @@ func handmade(t *testing.T) string {
 	if err := os.WriteFile(filepath.Join(dir, objectsName, "7"), []byte("hello"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	was := func(typ abi.FileType) *Base { return &Base{Type: typ, Mode: 0o755, Nlink: 2, Size: 3, Mtime: 5, Ctime: 6} }
+	was := func(typ abi.FileType) *Base {
+		return &Base{Type: typ, Mode: 0o755, Nlink: 2, Size: 3, Mtime: 5, Ctime: 6}
+	}
 	journal := slices.Concat(
 		ops(putHeader(nil, map[string]string{"host": "/h"}, []string{"host"}), dirRecord(rootNum, true)),
 		// sub/new is added, with another name sub/other.
