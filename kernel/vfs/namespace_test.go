@@ -519,6 +519,48 @@ func TestProtected(t *testing.T) {
 	}
 }
 
+// An absolute link is followed where its target lies beneath the mount point that
+// the walk began at, and nowhere else.
+func TestAbsoluteLinks(t *testing.T) {
+	w := newWorld(t, []string{"/m", "/n", "/m/sub"}, "/m/d/", "/m/d/f", "/n/g", "/m/sub/h",
+		"/m/in -> /m/d/f", "/m/slashes -> //m///d//", "/m/self -> /m", "/m/selfslash -> /m/", "/m/d/back -> /m/in", "/m/twice -> /m/self/in",
+		"/m/sublink -> /m/sub/h", "/m/none -> /m/nope", "/m/over -> /m/d/../../n/g", "/m/dots -> /./m/d/f", "/m/up -> /n/../m/d/f",
+		"/m/other -> /n/g", "/m/root -> /", "/m/like -> /mm/d/f", "/m/loop -> /m/loop", "/m/d/in -> /m/d/f", "/n/away -> /m/d/f")
+	w.rules(perm.PathRule{Guest: "/m", Right: perm.Write}, perm.PathRule{Guest: "/n", Right: perm.Write})
+	for _, test := range []struct {
+		base, path string
+		want       abi.Errno
+		typ        abi.FileType
+	}{
+		{"/m", "in", abi.OK, abi.TypeRegular},
+		{"/m", "slashes/f", abi.OK, abi.TypeRegular},
+		{"/m", "self", abi.OK, abi.TypeDirectory},
+		{"/m", "self/d/f", abi.OK, abi.TypeRegular},
+		{"/m", "selfslash", abi.OK, abi.TypeDirectory},
+		{"/m", "d/back", abi.OK, abi.TypeRegular},
+		{"/m", "twice", abi.OK, abi.TypeRegular},
+		{"/m", "sublink", abi.OK, abi.TypeRegular},
+		{"/m/sub", "../sublink", abi.EPERM, 0},
+		{"/m", "none", abi.ENOENT, 0},
+		{"/m", "over", abi.EPERM, 0},
+		{"/m", "dots", abi.EPERM, 0},
+		{"/m", "up", abi.EPERM, 0},
+		{"/m", "other", abi.EPERM, 0},
+		{"/m", "root", abi.EPERM, 0},
+		{"/m", "like", abi.EPERM, 0},
+		{"/m", "loop", abi.ELOOP, 0},
+		{"/m/d", "in", abi.EPERM, 0}, // d may be moved
+		{"/n", "away", abi.EPERM, 0},
+		{"/", "n/away", abi.OK, abi.TypeRegular},
+		{"/", "m/up", abi.OK, abi.TypeRegular},
+	} {
+		st, errno := w.ns.Stat(w.acc, w.base(test.base), test.path, true)
+		if errno != test.want || st.Type != test.typ {
+			t.Errorf("stat %q from %s: %s %s, want %s %s", test.path, test.base, errno, st.Type, test.want, test.typ)
+		}
+	}
+}
+
 func TestHidden(t *testing.T) {
 	w := newWorld(t, []string{"/w", "/tmp"}, "/w/l -> ../etc/passwd", "/w/d/")
 	w.rules(perm.PathRule{Guest: "/w", Right: perm.Write, Host: "/h/w"}, perm.PathRule{Guest: "/tmp", Right: perm.Write})
