@@ -28,6 +28,9 @@ const (
 	seatState = 1<<seatBits - 1
 )
 
+// in returns a word with another state.
+func in(word, state uint64) uint64 { return word&^seatState | state }
+
 // seat is the right of one goroutine to run entities.
 type seat struct {
 	word  atomic.Uint64
@@ -50,7 +53,7 @@ func (s *Scheduler) Lease(e *Entity) Lease { return Lease{s, e} }
 // be followed by LeaveHost.
 func (l Lease) EnterHost() {
 	s, w := l.s, &l.e.seat.word
-	w.Store(w.Load()&^seatState + 1<<seatBits | inHost)
+	w.Store(in(w.Load()+1<<seatBits, inHost))
 	s.monitor.hosting.Add(1)
 	if s.queued.Load() > 0 {
 		s.monitor.look()
@@ -63,7 +66,7 @@ func (l Lease) EnterHost() {
 func (l Lease) LeaveHost() bool {
 	s, e, w := l.s, l.e, &l.e.seat.word
 	old := w.Load()
-	if w.CompareAndSwap(old&^seatState|inHost, old&^seatState|inGuest) {
+	if w.CompareAndSwap(in(old, inHost), in(old, inGuest)) {
 		s.monitor.hosting.Add(-1)
 		return s.queued.Load() == 0 || time.Since(e.began) < s.quantum
 	}
@@ -190,7 +193,7 @@ func (m *monitor) takeOne(w uint64) bool {
 			continue
 		}
 		st.since.Store(int64(m.now()))
-		if st.word.CompareAndSwap(w, w&^seatState|taken) {
+		if st.word.CompareAndSwap(w, in(w, taken)) {
 			m.hosting.Add(-1)
 			m.seats = slices.Delete(m.seats, i, i+1)
 			return true

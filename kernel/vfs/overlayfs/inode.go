@@ -140,7 +140,7 @@ func (n *inode) settle() {
 	n.gone = true
 	n.data.discard(n.fs)
 	if n.entered {
-		n.fs.ledger.uncharge(0, inodeCost)
+		n.fs.ledger.uncharge(0, inodeCost+uint64(len(n.target)))
 	}
 }
 

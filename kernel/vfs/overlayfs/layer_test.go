@@ -91,7 +91,7 @@ func brief(changes []Change) (out []string) {
 	return out
 }
 
-func sameList(t *testing.T, what string, got, want []string) {
+func sameList(t testing.TB, what string, got, want []string) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s:\n got  %q\n want %q", what, got, want)
