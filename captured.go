@@ -38,6 +38,7 @@ type capturedLayer struct {
 	dir         string // the store
 	host, guest string
 	store       *overlayfs.Layer
+	view        *hostfs.FS // for reading, opened when it is needed
 }
 
 // Change is one path that a run changed in an overlay, as a document.
@@ -123,6 +124,9 @@ func (c *Captured) Close() error {
 	var errs []error
 	for _, l := range c.layers {
 		errs = append(errs, l.store.Close())
+		if l.view != nil {
+			errs = append(errs, l.view.Close())
+		}
 	}
 	return errors.Join(append(errs, c.hold.Close())...)
 }
@@ -363,12 +367,12 @@ func (c *Captured) Contents(ch *Change, max int64) (old, new []byte, err error) 
 			return nil, nil, err
 		}
 	}
-	host, err := c.open(ch.layer, false)
-	if err != nil {
-		return nil, nil, err
+	if ch.layer.view == nil {
+		if ch.layer.view, err = c.open(ch.layer, false); err != nil {
+			return nil, nil, err
+		}
 	}
-	defer func() { err = errors.Join(err, host.Close()) }()
-	h, errno := commit.OpenFile(host, ch.change.Path)
+	h, errno := commit.OpenFile(ch.layer.view, ch.change.Path)
 	if errno == abi.ENOENT || errno == abi.ENOTDIR || errno == abi.EISDIR || errno == abi.ELOOP {
 		return nil, new, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"strings"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
@@ -19,8 +20,8 @@ type Source interface {
 	Changes() []overlayfs.Change
 	// Open opens the content of a regular file. The caller closes it.
 	Open(*overlayfs.Change) (*os.File, error)
-	// Done says, lastingly, that a path was dealt with.
-	Done(path string) error
+	// Done says, lastingly, that paths were dealt with.
+	Done(paths ...string) error
 }
 
 // Options say what to commit, and how.
@@ -99,7 +100,15 @@ type committer struct {
 	// touched are objects whose change time this commit has moved, by taking
 	// one of their names away.
 	touched map[identity]bool
+
+	// Dealt with and not journaled yet, and the directories that must be on the
+	// disk before they are.
+	queue []*item
+	dirty map[string]bool
 }
+
+// maxQueue bounds how many changes a commit that is killed has to compare again.
+const maxQueue = 128
 
 type identity struct{ dev, ino uint64 }
 
@@ -131,7 +140,7 @@ func run(ctx context.Context, fs vfs.FileSystem, src Source, o Options, dry bool
 	if !dry && !validRun(o.Run) {
 		return nil, fmt.Errorf("%q cannot name temporary files", o.Run)
 	}
-	c := &committer{ctx: ctx, src: src, o: o, dry: dry, fs: fs, buf: make([]byte, 256<<10), touched: map[identity]bool{}}
+	c := &committer{ctx: ctx, src: src, o: o, dry: dry, fs: fs, buf: make([]byte, 256<<10), touched: map[identity]bool{}, dirty: map[string]bool{}}
 	if err := c.selectChanges(); err != nil {
 		return nil, err
 	}
@@ -140,7 +149,7 @@ func run(ctx context.Context, fs vfs.FileSystem, src Source, o Options, dry bool
 			return nil, err
 		}
 	}
-	err := c.work()
+	err := errors.Join(c.work(), c.flush())
 	results := make([]Result, 0, len(c.todo))
 	for _, it := range c.todo {
 		if it.settled {
@@ -170,18 +179,49 @@ func (c *committer) work() error {
 	return nil
 }
 
-// settle records the outcome of an item and, if nothing is left to do for it,
-// journals that.
+// settle records the outcome of an item. If nothing is left to do for it, that is
+// going to be journaled.
 func (c *committer) settle(it *item, o Outcome, why string) error {
 	it.settled, it.outcome, it.why = true, o, why
 	if c.dry || !o.Done() {
 		return nil
 	}
-	if err := c.src.Done(it.c.Path); err != nil {
+	if c.queue = append(c.queue, it); len(c.queue) < maxQueue {
+		return nil
+	}
+	return c.flush()
+}
+
+// flush brings the names that changed to the disk and then journals what was dealt
+// with.
+func (c *committer) flush() error {
+	failed := map[string]error{}
+	for dir := range c.dirty {
+		if err := syncDirectory(c.fs, components(dir)); err != nil {
+			failed[dir] = err
+		}
+	}
+	clear(c.dirty)
+	var paths []string
+	for _, it := range c.queue {
+		if err := failed[path.Dir(it.c.Path)]; err != nil && it.outcome == Committed {
+			it.outcome, it.why = Failed, "is done, but that cannot be brought to the disk: "+err.Error()
+			continue
+		}
+		paths = append(paths, it.c.Path)
+	}
+	c.queue = nil
+	if len(paths) == 0 {
+		return nil
+	}
+	if err := c.src.Done(paths...); err != nil {
 		return fmt.Errorf("the overlay's journal: %w", err)
 	}
 	return nil
 }
+
+// soil says that the directory of an item has other names than on the disk.
+func (c *committer) soil(it *item) { c.dirty[path.Dir(it.c.Path)] = true }
 
 // sameContent reports whether a host file holds the captured content.
 func (c *committer) sameContent(n vfs.Node, it *item) (same bool, err error) {

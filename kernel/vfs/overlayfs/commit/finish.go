@@ -141,24 +141,15 @@ func (c *committer) remove(it *item) error {
 	}
 	if now.st.Type == abi.TypeDirectory {
 		o, why := c.removeDirectory(it, dir, name)
-		if o == Committed {
-			o, why = c.synced(dir)
-		}
+		c.soil(it)
 		return c.settle(it, o, why)
 	}
 	if errno := dir.Remove(name, false); errno != abi.OK {
 		return c.settle(it, Failed, "cannot be removed: "+errno.Error())
 	}
 	c.touched[now.id()] = true
-	o, why := c.synced(dir)
-	return c.settle(it, o, why)
-}
-
-func (c *committer) synced(dir vfs.Dir) (Outcome, string) {
-	if err := syncDirectory(dir); err != nil {
-		return Failed, "is removed, which cannot be brought to the disk: " + err.Error()
-	}
-	return Committed, ""
+	c.soil(it)
+	return c.settle(it, Committed, "")
 }
 
 // removeDirectory removes an empty directory. What is still in it was either not

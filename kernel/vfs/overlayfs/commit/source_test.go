@@ -64,12 +64,12 @@ func (s *tree) Open(c *overlayfs.Change) (*os.File, error) {
 	return os.Open(filepath.Join(s.Merged, c.Object))
 }
 
-func (s *tree) Done(path string) error {
+func (s *tree) Done(paths ...string) error {
 	f, err := os.OpenFile(s.Log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = f.WriteString(path + "\n")
+	_, err = f.WriteString(strings.Join(paths, "\n") + "\n")
 	return errors.Join(err, f.Close())
 }
 

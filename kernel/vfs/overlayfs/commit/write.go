@@ -233,9 +233,7 @@ func (c *committer) makeDirectory(it *item, dir vfs.Dir, name string, now *prese
 	if errno := dir.Mkdir(name, it.c.Mode&0o777|0o700); errno != abi.OK {
 		return c.settle(it, Failed, "cannot be made on the host: "+errno.Error())
 	}
-	if err := syncDirectory(dir); err != nil {
-		return c.settle(it, Failed, "cannot be brought to the disk: "+err.Error())
-	}
+	c.soil(it)
 	it.pending = true
 	return nil
 }
@@ -276,9 +274,7 @@ func (c *committer) rename(it *item, dir vfs.Dir, tmp, name string, now *present
 	if now.node != nil {
 		c.touched[now.id()] = true
 	}
-	if err := syncDirectory(dir); err != nil {
-		return Failed, "is in its place but cannot be brought to the disk: " + err.Error()
-	}
+	c.soil(it)
 	return Committed, ""
 }
 
@@ -384,8 +380,16 @@ func setMode(n vfs.Node, mode uint32) error {
 }
 
 // syncDirectory brings a directory's names to the disk. One that may not be read
-// cannot be opened for that.
-func syncDirectory(dir vfs.Dir) error {
+// cannot be opened for that, and one that is gone has none.
+func syncDirectory(fs vfs.FileSystem, parts []string) error {
+	dir, errno := directory(fs, parts)
+	if errno == abi.ENOENT || errno == abi.ENOTDIR {
+		return nil
+	}
+	if errno != abi.OK {
+		return errno
+	}
+	defer dir.Close()
 	h, errno := dir.Open(abi.ORead)
 	if errno == abi.EACCES {
 		return nil
