@@ -110,7 +110,10 @@ func (n *inode) Mkdir(name string, mode uint32) abi.Errno {
 
 // Symlink makes a symbolic link.
 func (n *inode) Symlink(name, target string) abi.Errno {
-	if len(target) > maxPlain {
+	switch {
+	case target == "":
+		return abi.ENOENT
+	case len(target) > maxTarget:
 		return abi.ENAMETOOLONG
 	}
 	return n.make(name, abi.TypeSymlink, 0o777, target)
@@ -169,7 +172,7 @@ func (n *inode) Link(name string, old vfs.Node) abi.Errno {
 	}
 	t.then(func() {
 		c.nlink++
-		c.ctime = n.ctime
+		c.changed()
 	})
 	return t.commit()
 }
@@ -254,10 +257,22 @@ func (t *tx) vacate(n *inode, name string, c *inode) abi.Errno {
 	return abi.OK
 }
 
+// changed notes that the names of c changed. The host is told too: it moves the
+// time of access with the next read after a change. It needs fs.mu.
+func (c *inode) changed() {
+	c.ctime = time.Now().UnixNano()
+	if !c.data.has() || c.nlink == 0 && c.refs <= 1 {
+		return
+	}
+	if st, errno := c.data.stat(c.fs); errno == abi.OK {
+		_ = c.data.setTimes(c.fs, &st.Atime, nil) // c.ctime tells it as well
+	}
+}
+
 // lose is what happens to an object when it loses a name. It needs fs.mu, and a
 // handle on c.
 func (c *inode) lose() {
-	c.ctime = time.Now().UnixNano()
+	defer c.changed()
 	if c.typ == abi.TypeDirectory {
 		for _, kid := range c.dir.liveKids() {
 			kid.detach()
@@ -350,6 +365,7 @@ func (n *inode) replaceable(c, over *inode) abi.Errno {
 // move is Rename, decided. It needs fs.mu.
 func (n *inode) move(name string, c, to *inode, newname string, over *inode) abi.Errno {
 	t := n.fs.change()
+	t.reserve = !c.merged // moving is not making
 	p, errno := to.below(newname)
 	if errno == abi.OK && len(p)+c.reach() > maxPath {
 		errno = abi.ENAMETOOLONG
@@ -377,7 +393,7 @@ func (n *inode) move(name string, c, to *inode, newname string, over *inode) abi
 	}
 	t.then(func() {
 		n.touch()
-		c.ctime = to.ctime
+		c.changed()
 	})
 	return t.commit()
 }
