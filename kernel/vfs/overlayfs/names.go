@@ -257,36 +257,36 @@ func (t *tx) vacate(n *inode, name string, c *inode) abi.Errno {
 	return abi.OK
 }
 
-// changed notes that the names of c changed. The host is told too: it moves the
+// changed notes that the names of n changed. The host is told too: it moves the
 // time of access with the next read after a change. It needs fs.mu.
-func (c *inode) changed() {
-	c.ctime = time.Now().UnixNano()
-	if !c.data.has() || c.nlink == 0 && c.refs <= 1 {
+func (n *inode) changed() {
+	n.ctime = time.Now().UnixNano()
+	if !n.data.has() || n.nlink == 0 && n.refs <= 1 {
 		return
 	}
-	if st, errno := c.data.stat(c.fs); errno == abi.OK {
-		_ = c.data.setTimes(c.fs, &st.Atime, nil) // c.ctime tells it as well
+	if st, errno := n.data.stat(n.fs); errno == abi.OK {
+		_ = n.data.setTimes(n.fs, &st.Atime, nil) // n.ctime tells it as well
 	}
 }
 
 // lose is what happens to an object when it loses a name. It needs fs.mu, and a
-// handle on c.
-func (c *inode) lose() {
-	defer c.changed()
-	if c.typ == abi.TypeDirectory {
-		for _, kid := range c.dir.liveKids() {
+// handle on n.
+func (n *inode) lose() {
+	defer n.changed()
+	if n.typ == abi.TypeDirectory {
+		for _, kid := range n.dir.liveKids() {
 			kid.detach()
 		}
-		for name := range c.dir.names { // whiteouts
-			c.forget(name)
+		for name := range n.dir.names { // whiteouts
+			n.forget(name)
 		}
-		c.merged = false // and nothing is in it any more
-	} else if !c.merged {
-		if c.nlink--; c.nlink > 0 {
+		n.merged = false // and nothing is in it any more
+	} else if !n.merged {
+		if n.nlink--; n.nlink > 0 {
 			return
 		}
 	}
-	c.removed, c.parent = true, nil
+	n.removed, n.parent = true, nil
 }
 
 // empty returns ENOTEMPTY if a directory has something in it. It needs fs.mu.
