@@ -23,6 +23,7 @@ type Layer struct {
 	cut     int64
 	labels  map[string]string
 	changes []Change
+	known   map[string]bool // the paths of changes
 	gone    map[string]bool
 }
 
@@ -53,11 +54,14 @@ func Load(dir string) (_ *Layer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Layer{root: root, end: end, cut: fi.Size() - end, labels: s.labels, gone: s.gone}
+	l := &Layer{root: root, end: end, cut: fi.Size() - end, labels: s.labels, known: map[string]bool{}, gone: s.gone}
 	if s.labels != nil {
 		if l.changes, err = s.changes(l.stat); err != nil {
 			return nil, &DamagedError{Offset: end, Err: err}
 		}
+	}
+	for i := range l.changes {
+		l.known[l.changes[i].Path] = true
 	}
 	return l, nil
 }
@@ -100,7 +104,7 @@ var errNoContent = errors.New("the overlay holds no content for it")
 func (l *Layer) Done(paths ...string) error {
 	b := make([]byte, headSize)
 	for _, p := range paths {
-		if !slices.ContainsFunc(l.changes, func(c Change) bool { return c.Path == p }) {
+		if !l.known[p] {
 			return fmt.Errorf("%q is no change", p)
 		}
 		if !l.gone[p] {
