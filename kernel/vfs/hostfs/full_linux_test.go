@@ -8,6 +8,7 @@ import (
 
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 	"github.com/agentos-kernel/agentos/kernel/vfs/fstest"
+	"github.com/agentos-kernel/agentos/kernel/vfs/memfs"
 )
 
 func TestFull(t *testing.T) { inner(t, innerOptions{mounts: true}) }
@@ -30,11 +31,17 @@ func TestTmpfs(t *testing.T) { inner(t, innerOptions{mounts: true}) }
 // TestInnerTmpfs runs what every file system passes on another kind of the host's.
 func TestInnerTmpfs(t *testing.T) {
 	onlyInner(t, "TestTmpfs")
-	fstest.Run(t, func(t *testing.T) vfs.FileSystem {
+	small := func(t testing.TB) vfs.FileSystem {
 		dir := t.TempDir()
 		mount(t, "tmpfs", dir, "tmpfs", 0, "size=64m")
 		fs, err := Open(dir, Options{Write: true})
 		check(t, err)
 		return fs
-	}, fstest.Caps{})
+	}
+	fstest.Run(t, func(t *testing.T) vfs.FileSystem { return small(t) }, fstest.Caps{})
+	for seed := range uint64(10) {
+		fstest.Agree(t, seed+9000, 300, fstest.Caps{},
+			fstest.Maker{Name: "tmpfs", Make: small},
+			fstest.Maker{Name: "memfs", Make: func(testing.TB) vfs.FileSystem { return memfs.New(nil, memfs.Options{}) }})
+	}
 }

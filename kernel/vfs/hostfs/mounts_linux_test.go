@@ -22,7 +22,7 @@ func TestInnerMounts(t *testing.T) {
 	variants(t, testMounts)
 }
 
-func mount(t *testing.T, src, dst, fstype string, flags uintptr, data string) {
+func mount(t testing.TB, src, dst, fstype string, flags uintptr, data string) {
 	t.Helper()
 	if fstype == "" {
 		flags |= unix.MS_BIND

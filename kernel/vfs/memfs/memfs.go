@@ -264,7 +264,7 @@ func checkName(name string) abi.Errno {
 	switch {
 	case len(name) > maxName:
 		return abi.ENAMETOOLONG
-	case name == "", name == ".", name == "..", strings.ContainsAny(name, "/\x00"):
+	case name == "", name == ".", name == "..", strings.IndexByte(name, '/') >= 0, strings.IndexByte(name, 0) >= 0:
 		return abi.EINVAL
 	}
 	return abi.OK

@@ -108,6 +108,9 @@ func (h *handle) Readdir(cookie uint64, max int) ([]abi.Dirent, abi.Errno) {
 	case max <= 0:
 		return nil, abi.EINVAL
 	}
+	if n.listed() {
+		return nil, abi.ENOENT
+	}
 	for cookie&upper == 0 && h.low != nil {
 		ents, errno := h.low.Readdir(cookie, max)
 		if errno != abi.OK {
@@ -127,6 +130,16 @@ func (h *handle) Readdir(cookie uint64, max int) ([]abi.Dirent, abi.Errno) {
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
 	return n.dir.list(cookie&^upper, max, h.low == nil), abi.OK
+}
+
+// listed notes that n is listed. It reports whether n was removed.
+func (n *inode) listed() (removed bool) {
+	n.fs.mu.Lock()
+	defer n.fs.mu.Unlock()
+	if !n.merged {
+		n.accessed()
+	}
+	return n.removed
 }
 
 // shown leaves out of the lower layer's entries what is hidden, and tells of the

@@ -36,6 +36,8 @@ const (
 	objectCost = 512 // an object's inode on the host
 	undoCost   = 64  // journal for the removal of a name, paid with the name, and its length
 	blockSize  = 4096
+	// reserveCost is kept in the journal for renames on a full disk.
+	reserveCost = 4096
 )
 
 // FS is an overlay. It implements [vfs.FileSystem].
@@ -53,6 +55,7 @@ type FS struct {
 	root    *inode
 	next    uint64 // the last number of an inode
 	object  uint64 // the last number of an object
+	spare   uint64 // charged, and not in the journal yet; at most reserveCost
 	scratch []byte // for frames
 }
 
@@ -175,9 +178,10 @@ func (fs *FS) begin(labels map[string]string) error {
 	fs.root.refs = 1 // ours
 	b := putHeader(make([]byte, headSize), labels, slices.Sorted(maps.Keys(labels)))
 	b = putNode(b, &record{num: rootNum, typ: st.Type, mode: fs.root.mode, merged: true})
-	if !fs.ledger.charge(uint64(len(b)), inodeCost) {
+	if !fs.ledger.charge(uint64(len(b))+reserveCost, inodeCost) {
 		return fmt.Errorf("the overlay: %w", abi.ENOSPC)
 	}
+	fs.spare = reserveCost
 	return fs.journal.append(frame(b))
 }
 

@@ -57,6 +57,22 @@ func TestSuite(t *testing.T) {
 	}, fstest.Caps{NoRawNames: darwin})
 }
 
+func TestSuiteFull(t *testing.T) {
+	fstest.RunFull(t, func(t *testing.T, room int64) vfs.FileSystem {
+		fs, _ := over(t, t.TempDir(), account(t, uint64(room)))
+		return fs
+	}, fstest.Caps{NoRawNames: runtime.GOOS == "darwin"})
+}
+
+// Every operation on every kind of object under every way to write its path.
+func TestPathsAsMemory(t *testing.T) {
+	fstest.Paths(t, fstest.Caps{}, fstest.Maker{Name: "memfs", Make: func(testing.TB) vfs.FileSystem { return memfs.New(nil, memfs.Options{}) }},
+		fstest.Maker{Name: "overlayfs", Make: func(t testing.TB) vfs.FileSystem {
+			fs, _ := over(t, t.TempDir(), nil)
+			return fs
+		}})
+}
+
 // populate makes the same tree on the host and in memory, of the names that
 // Compare uses.
 func populate(t *testing.T, host string, mem vfs.FileSystem) {

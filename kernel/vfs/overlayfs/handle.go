@@ -1,6 +1,7 @@
 package overlayfs
 
 import (
+	"math"
 	"sync/atomic"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
@@ -36,6 +37,9 @@ func (n *inode) Open(flags abi.OpenFlags) (vfs.Handle, abi.Errno) {
 		return nil, abi.ELOOP
 	default:
 		return nil, abi.ENXIO
+	}
+	if flags&(abi.OTrunc|abi.OWrite) == abi.OTrunc {
+		return nil, abi.EINVAL
 	}
 	h, errno := n.openLow(flags)
 	if errno != abi.OK {
@@ -98,13 +102,25 @@ func (h *handle) begin(need abi.OpenFlags) abi.Errno {
 	return abi.OK
 }
 
+// span returns how many bytes bufs hold, and whether there is such a place in a
+// file: offsets end at 2^63.
+func span(bufs [][]byte, off int64) (total int64, errno abi.Errno) {
+	for _, b := range bufs {
+		total += int64(len(b))
+	}
+	if off < 0 || off > math.MaxInt64-total {
+		return 0, abi.EINVAL
+	}
+	return total, abi.OK
+}
+
 // ReadAt reads at off, from the store once the file is there.
 func (h *handle) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 	if errno := h.begin(abi.ORead); errno != abi.OK {
 		return 0, errno
 	}
-	if off < 0 {
-		return 0, abi.EINVAL
+	if total, errno := span(bufs, off); errno != abi.OK || total == 0 {
+		return 0, errno
 	}
 	up, errno := h.n.data.reader(h.n.fs)
 	switch {
@@ -113,6 +129,11 @@ func (h *handle) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 	case up != nil:
 		return up.ReadAt(bufs, off)
 	case h.low != nil:
+		if h.n.dated.Load() {
+			h.n.fs.mu.Lock()
+			h.n.accessed()
+			h.n.fs.mu.Unlock()
+		}
 		return h.low.ReadAt(bufs, off)
 	}
 	return 0, abi.EIO // cannot be: a file is in one layer or the other
@@ -124,6 +145,9 @@ func (h *handle) TryReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 		return 0, abi.EAGAIN
 	}
 	at := h.low
+	if h.n.dated.Load() && h.n.data.num == 0 {
+		at = nil // a time of ours moves
+	}
 	if h.n.data.num != 0 {
 		at = h.n.data.h
 	}
@@ -139,8 +163,11 @@ func (h *handle) WriteAt(bufs [][]byte, off int64) (int, int64, abi.Errno) {
 	if errno := h.begin(abi.OWrite); errno != abi.OK {
 		return 0, 0, errno
 	}
-	if off < 0 {
-		return 0, 0, abi.EINVAL
+	if h.flags&abi.OAppend != 0 {
+		off = 0 // is not looked at
+	}
+	if total, errno := span(bufs, off); errno != abi.OK || total == 0 {
+		return 0, off, errno
 	}
 	if errno := h.n.prepare(maxSize); errno != abi.OK {
 		return 0, 0, errno

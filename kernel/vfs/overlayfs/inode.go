@@ -2,6 +2,7 @@ package overlayfs
 
 import (
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/agentos-kernel/agentos/internal/invariants"
@@ -39,7 +40,8 @@ type inode struct {
 	dir      *directory
 	origin   string // path in the lower layer that has the same content
 
-	data content
+	dated atomic.Bool // it is merged and timed: reading moves a time that is not the host's
+	data  content
 }
 
 var (
@@ -251,11 +253,23 @@ func (n *inode) Readlink() (string, abi.Errno) {
 	case n.fs.ledger.closed.Load():
 		return "", abi.EIO
 	case !n.merged:
+		n.accessed()
 		return n.target, abi.OK
 	case n.lower == nil:
 		return "", abi.ESTALE
 	}
+	if n.timed {
+		n.accessed()
+	}
 	return n.lower.Readlink()
+}
+
+// accessed notes a use of what the host keeps no times of, as memfs does: once
+// after each change. It needs fs.mu.
+func (n *inode) accessed() {
+	if n.atime <= n.mtime || n.atime <= n.ctime {
+		n.atime = time.Now().UnixNano()
+	}
 }
 
 // touch notes a change of the names in n. It needs fs.mu.
@@ -372,6 +386,7 @@ func (n *inode) SetTimes(atime, mtime *int64) abi.Errno {
 	}
 	set := func() {
 		n.timed, n.atime, n.mtime, n.ctime, n.mode = true, st.Atime, st.Mtime, time.Now().UnixNano(), st.Mode
+		n.dated.Store(n.merged)
 	}
 	if n.removed {
 		set()

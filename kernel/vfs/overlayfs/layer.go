@@ -23,6 +23,7 @@ type Layer struct {
 	cut     int64
 	labels  map[string]string
 	changes []Change
+	known   map[string]bool // the paths of changes
 	gone    map[string]bool
 }
 
@@ -53,11 +54,14 @@ func Load(dir string) (_ *Layer, err error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Layer{root: root, end: end, cut: fi.Size() - end, labels: s.labels, gone: s.gone}
+	l := &Layer{root: root, end: end, cut: fi.Size() - end, labels: s.labels, known: map[string]bool{}, gone: s.gone}
 	if s.labels != nil {
 		if l.changes, err = s.changes(l.stat); err != nil {
 			return nil, &DamagedError{Offset: end, Err: err}
 		}
+	}
+	for i := range l.changes {
+		l.known[l.changes[i].Path] = true
 	}
 	return l, nil
 }
@@ -94,14 +98,20 @@ func (l *Layer) Open(c *Change) (*os.File, error) {
 
 var errNoContent = errors.New("the overlay holds no content for it")
 
-// Done records that the lower layer now has the change of path, which then is
+// Done records that the lower layer now has the changes of paths, which then are
 // none any more, for this Layer and for those loaded later. It is stored before
-// Done returns.
-func (l *Layer) Done(path string) error {
-	if !slices.ContainsFunc(l.changes, func(c Change) bool { return c.Path == path }) {
-		return fmt.Errorf("%q is no change", path)
+// Done returns, all or nothing.
+func (l *Layer) Done(paths ...string) error {
+	b := make([]byte, headSize)
+	for _, p := range paths {
+		if !l.known[p] {
+			return fmt.Errorf("%q is no change", p)
+		}
+		if !l.gone[p] {
+			b = putDone(b, p)
+		}
 	}
-	if l.gone[path] {
+	if len(b) == headSize {
 		return nil
 	}
 	f, err := l.root.OpenFile(journalName, os.O_WRONLY, 0)
@@ -113,7 +123,7 @@ func (l *Layer) Done(path string) error {
 		err = f.Truncate(l.end)
 	}
 	if err == nil {
-		err = j.append(frame(putDone(make([]byte, headSize), path)))
+		err = j.append(frame(b))
 	}
 	if err == nil {
 		err = f.Sync()
@@ -122,7 +132,9 @@ func (l *Layer) Done(path string) error {
 		return err
 	}
 	l.end, l.cut = j.size, 0
-	l.gone[path] = true
+	for _, p := range paths {
+		l.gone[p] = true
+	}
 	return nil
 }
 

@@ -172,6 +172,23 @@ func TestDone(t *testing.T) {
 	}
 }
 
+// Several that are done are done together.
+func TestDoneTogether(t *testing.T) {
+	dir := handmade(t)
+	l := load(t, dir)
+	if err := l.Done("gone", "nothing"); err == nil {
+		t.Error("done with what is no change")
+	}
+	all := brief(l.Changes())
+	if err := l.Done("gone/in", "gone", "sub/new"); err != nil {
+		t.Fatal(err)
+	}
+	sameList(t, "done", brief(load(t, dir).Changes()), all[3:])
+	if len(all) != 6 {
+		t.Errorf("a refused Done left %q", all)
+	}
+}
+
 func TestNotAStore(t *testing.T) {
 	if _, err := Load(filepath.Join(t.TempDir(), "nothing")); err == nil {
 		t.Error("loaded nothing")

@@ -110,7 +110,10 @@ func (n *inode) Mkdir(name string, mode uint32) abi.Errno {
 
 // Symlink makes a symbolic link.
 func (n *inode) Symlink(name, target string) abi.Errno {
-	if len(target) > maxPlain {
+	switch {
+	case target == "":
+		return abi.ENOENT
+	case len(target) > maxTarget:
 		return abi.ENAMETOOLONG
 	}
 	return n.make(name, abi.TypeSymlink, 0o777, target)
@@ -169,7 +172,7 @@ func (n *inode) Link(name string, old vfs.Node) abi.Errno {
 	}
 	t.then(func() {
 		c.nlink++
-		c.ctime = n.ctime
+		c.changed()
 	})
 	return t.commit()
 }
@@ -254,24 +257,36 @@ func (t *tx) vacate(n *inode, name string, c *inode) abi.Errno {
 	return abi.OK
 }
 
+// changed notes that the names of n changed. The host is told too: it moves the
+// time of access with the next read after a change. It needs fs.mu.
+func (n *inode) changed() {
+	n.ctime = time.Now().UnixNano()
+	if !n.data.has() || n.nlink == 0 && n.refs <= 1 {
+		return
+	}
+	if st, errno := n.data.stat(n.fs); errno == abi.OK {
+		_ = n.data.setTimes(n.fs, &st.Atime, nil) // n.ctime tells it as well
+	}
+}
+
 // lose is what happens to an object when it loses a name. It needs fs.mu, and a
-// handle on c.
-func (c *inode) lose() {
-	c.ctime = time.Now().UnixNano()
-	if c.typ == abi.TypeDirectory {
-		for _, kid := range c.dir.liveKids() {
+// handle on n.
+func (n *inode) lose() {
+	defer n.changed()
+	if n.typ == abi.TypeDirectory {
+		for _, kid := range n.dir.liveKids() {
 			kid.detach()
 		}
-		for name := range c.dir.names { // whiteouts
-			c.forget(name)
+		for name := range n.dir.names { // whiteouts
+			n.forget(name)
 		}
-		c.merged = false // and nothing is in it any more
-	} else if !c.merged {
-		if c.nlink--; c.nlink > 0 {
+		n.merged = false // and nothing is in it any more
+	} else if !n.merged {
+		if n.nlink--; n.nlink > 0 {
 			return
 		}
 	}
-	c.removed, c.parent = true, nil
+	n.removed, n.parent = true, nil
 }
 
 // empty returns ENOTEMPTY if a directory has something in it. It needs fs.mu.
@@ -350,6 +365,7 @@ func (n *inode) replaceable(c, over *inode) abi.Errno {
 // move is Rename, decided. It needs fs.mu.
 func (n *inode) move(name string, c, to *inode, newname string, over *inode) abi.Errno {
 	t := n.fs.change()
+	t.reserve = !c.merged // moving is not making
 	p, errno := to.below(newname)
 	if errno == abi.OK && len(p)+c.reach() > maxPath {
 		errno = abi.ENAMETOOLONG
@@ -377,7 +393,7 @@ func (n *inode) move(name string, c, to *inode, newname string, over *inode) abi
 	}
 	t.then(func() {
 		n.touch()
-		c.ctime = to.ctime
+		c.changed()
 	})
 	return t.commit()
 }

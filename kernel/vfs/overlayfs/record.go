@@ -21,11 +21,12 @@ const (
 )
 
 const (
-	version  = 1
-	rootNum  = 1        // the number of the root
-	maxName  = 255      // bytes in a name
-	maxPlain = 64 << 10 // bytes in a target or a label
-	maxPath  = 4096     // bytes in a path relative to the root
+	version   = 1
+	rootNum   = 1        // the number of the root
+	maxTarget = 4095     // bytes in a target that a guest makes
+	maxName   = 255      // bytes in a name
+	maxPlain  = 64 << 10 // bytes in a target or a label
+	maxPath   = 4096     // bytes in a path relative to the root
 )
 
 // record is what the journal says about one object.

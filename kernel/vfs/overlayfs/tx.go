@@ -13,6 +13,8 @@ type tx struct {
 	fs         *FS
 	ops        []byte
 	disk, heap uint64 // charged
+	reserve    bool   // may take from FS.spare
+	spent      uint64 // taken from it
 	prepaid    bool   // the frame was paid for by what it takes away
 	todo       []func()
 	undo       []func()
@@ -42,11 +44,24 @@ func (t *tx) took(m map[*inode]bool, n *inode) map[*inode]bool {
 // need charges what the change takes.
 func (t *tx) need(disk, heap uint64) abi.Errno {
 	if !t.fs.ledger.charge(disk, heap) {
-		return t.fs.full()
+		if !t.reserve || disk > t.fs.spare || !t.fs.ledger.charge(0, heap) {
+			return t.fs.full()
+		}
+		t.fs.spare -= disk
+		t.spent += disk
+		t.heap += heap
+		return abi.OK
 	}
 	t.disk += disk
 	t.heap += heap
 	return abi.OK
+}
+
+// refill charges what was taken from the reserve, if there is space again.
+func (fs *FS) refill() {
+	if d := reserveCost - fs.spare; d > 0 && fs.ledger.charge(d, 0) {
+		fs.spare = reserveCost
+	}
 }
 
 // full is why a charge was refused.
@@ -68,6 +83,7 @@ func (t *tx) rollback() {
 		f()
 	}
 	t.fs.ledger.uncharge(t.disk, t.heap)
+	t.fs.spare += t.spent
 }
 
 // commit writes the frame and does what is to do then.
@@ -91,6 +107,9 @@ func (t *tx) commit() abi.Errno {
 	}
 	for _, f := range t.todo {
 		f()
+	}
+	if !t.reserve {
+		fs.refill()
 	}
 	return abi.OK
 }
@@ -205,6 +224,7 @@ func (t *tx) ownFile(n *inode, from string, limit int64) abi.Errno {
 		if !n.removed {
 			n.nlink = 1
 		}
+		n.dated.Store(false)
 		n.data.adopt(c, from == "")
 		if low.Nlink > 1 { // the other names stay with the lower layer's object
 			n.dev, n.ino = t.fs.dev, n.num
