@@ -39,6 +39,7 @@ type capturedLayer struct {
 	host, guest string
 	store       *overlayfs.Layer
 	view        *hostfs.FS // for reading, opened when it is needed
+	broken      error      // why the store cannot be read: then there is no store, and it can be discarded only
 }
 
 // Change is one path that a run changed in an overlay, as a document.
@@ -101,19 +102,30 @@ func OpenCaptured(state *statedir.Dir, run string) (_ *Captured, err error) {
 			}
 			break
 		}
-		if err != nil {
-			return nil, fmt.Errorf("the captured writes of run %s: %w", run, err)
-		}
 		l := &capturedLayer{dir: dir, store: store}
 		c.layers = append(c.layers, l)
+		if err != nil {
+			l.broken = fmt.Errorf("the captured writes of run %s: %w", run, err)
+			continue
+		}
 		if labels := store.Labels(); labels != nil {
 			l.host, l.guest = labels[labelHost], labels[labelGuest]
 			if !filepath.IsAbs(l.host) || !path.IsAbs(l.guest) {
-				return nil, fmt.Errorf("the captured writes of run %s do not say whose they are", run)
+				l.broken = fmt.Errorf("the captured writes of run %s do not say whose they are", run)
 			}
 		}
 	}
 	return c, nil
+}
+
+// broken says why what was captured cannot be shown or committed.
+func (c *Captured) broken() error {
+	for _, l := range c.layers {
+		if l.broken != nil {
+			return l.broken
+		}
+	}
+	return nil
 }
 
 // Run returns the run's id.
@@ -123,7 +135,9 @@ func (c *Captured) Run() string { return c.run }
 func (c *Captured) Close() error {
 	var errs []error
 	for _, l := range c.layers {
-		errs = append(errs, l.store.Close())
+		if l.store != nil {
+			errs = append(errs, l.store.Close())
+		}
 		if l.view != nil {
 			errs = append(errs, l.view.Close())
 		}
@@ -188,17 +202,20 @@ func (c *Captured) Left() (n int) {
 		return 0
 	}
 	for _, l := range c.layers {
-		n += len(l.store.Changes())
+		if l.broken == nil {
+			n += len(l.store.Changes())
+		}
 	}
 	return n
 }
 
-// Discard removes the captured writes for good, and what a killed commit left on the
-// host. It returns how many changes there were.
+// Discard removes the captured writes for good, also damaged ones, and what a killed
+// commit left on the host. It returns how many changes there were, as far as that
+// is known.
 func (c *Captured) Discard(ctx context.Context) (int, error) {
 	n := c.Left()
 	for _, l := range c.layers {
-		if len(l.store.Changes()) == 0 {
+		if l.broken != nil || len(l.store.Changes()) == 0 {
 			continue
 		}
 		f, err := c.open(l, true)
@@ -224,6 +241,9 @@ type commitFunc func(context.Context, vfs.FileSystem, commit.Source, commit.Opti
 // each runs do over the layers; with named, over those for which it has paths.
 func (c *Captured) each(ctx context.Context, named map[*capturedLayer][]string, force bool, do commitFunc) ([]*Change, error) {
 	out := []*Change{}
+	if err := c.broken(); err != nil {
+		return out, err
+	}
 	for _, l := range c.layers {
 		if len(l.store.Changes()) == 0 || named != nil && named[l] == nil {
 			continue
@@ -281,6 +301,9 @@ var ErrNoChange = commit.ErrNoChange
 func (c *Captured) resolve(paths []string) (map[*capturedLayer][]string, error) {
 	if len(paths) == 0 {
 		return nil, nil
+	}
+	if err := c.broken(); err != nil {
+		return nil, err
 	}
 	named := map[*capturedLayer][]string{}
 	for _, p := range paths {

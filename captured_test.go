@@ -27,13 +27,13 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// overlay runs a behaviour with an overlay over dir at /d and opens what it captured.
+// overlay runs a behaviour with an overlay over dir at /d and opens what it captured, for
+// the caller to close.
 func overlay(t testing.TB, k *agentos.Kernel, dir string, args ...string) (*agentos.Captured, outcome) {
 	t.Helper()
 	o := guest(t, k, agentos.Spec{Grants: []agentos.Grant{{Kind: agentos.GrantOverlay, Host: dir, Guest: "/d"}}}, args...)
 	c, err := agentos.OpenCaptured(k.StateDir(), o.Run)
 	must(t, err)
-	t.Cleanup(func() { must(t, c.Close()) })
 	return c, o
 }
 
@@ -50,6 +50,7 @@ func TestCaptured(t *testing.T) {
 	dir := real(t)
 	must(t, os.WriteFile(filepath.Join(dir, "a"), []byte("old"), 0o644))
 	c, o := overlay(t, k, dir, "write", "/d/a", "new")
+	defer func() { must(t, c.Close()) }()
 	if o.Cause != "exited" || o.Captured != 1 || o.View[0].Right != "overlay" {
 		t.Fatalf("report %+v", o.Report)
 	}
@@ -161,6 +162,7 @@ func TestDirectoryReplaced(t *testing.T) {
 	dir, other := filepath.Join(top, "dir"), filepath.Join(top, "other")
 	must(t, errors.Join(os.Mkdir(dir, 0o755), os.Mkdir(other, 0o755)))
 	c, _ := overlay(t, k, dir, "write", "/d/a", "x")
+	defer func() { must(t, c.Close()) }()
 	must(t, errors.Join(os.Remove(dir), os.Symlink(other, dir)))
 	if list, err := c.Commit(t.Context(), nil, false); err == nil {
 		t.Errorf("committed through a link: %s", outcomes(list))
@@ -210,5 +212,32 @@ func TestOverlayPermissions(t *testing.T) {
 		if !errors.As(err, &se) || se.Code != "AGENTOS-GRANT" {
 			t.Errorf("%+v: %v", grants, err)
 		}
+	}
+}
+
+// TestDamagedStore: what cannot be read can be discarded, and nothing else.
+func TestDamagedStore(t *testing.T) {
+	k := open(t, nil)
+	dir := real(t)
+	c, o := overlay(t, k, dir, "write", "/d/a", "x")
+	must(t, c.Close())
+	journal := filepath.Join(k.StateDir().Path(), "runs", o.Run, "overlay", "1", "journal")
+	must(t, errors.Join(os.Remove(journal), os.Mkdir(journal, 0o700)))
+	c, err := agentos.OpenCaptured(k.StateDir(), o.Run)
+	must(t, err)
+	defer func() { must(t, c.Close()) }()
+	if _, err := c.Changes(t.Context()); err == nil {
+		t.Error("a damaged store was shown")
+	}
+	for _, paths := range [][]string{nil, {"a"}} {
+		if _, err := c.Commit(t.Context(), paths, true); err == nil {
+			t.Errorf("a damaged store was committed: %q", paths)
+		}
+	}
+	if _, err := c.Discard(t.Context()); err != nil {
+		t.Errorf("discard: %v", err)
+	}
+	if e, err := k.StateDir().Find(o.Run); err != nil || e.Uncommitted {
+		t.Errorf("entry %+v, %v", e, err)
 	}
 }

@@ -453,3 +453,35 @@ func TestOwner(t *testing.T) {
 		}
 	}
 }
+
+// TestRootAndKilledBetween: mode and time of the granted directory itself, and what a
+// commit that was killed between the two steps of one change leaves.
+func TestRootAndKilledBetween(t *testing.T) {
+	host := t.TempDir()
+	must(t, os.Chmod(host, 0o755))
+	lay(t, host, "mode=1", "tofile/x=1", "todir=1")
+	s := capture(t, host, func(d string) {
+		must(t, os.Chmod(filepath.Join(d, "mode"), 0o600))
+		must(t, os.Chtimes(filepath.Join(d, "mode"), time.Time{}, time.Unix(1e9, 0)))
+		remove(t, d, "tofile", "todir")
+		lay(t, d, "tofile=2", "todir/y=2", "dir/z=2")
+		must(t, os.Chmod(filepath.Join(d, "dir"), 0o500))
+		t.Cleanup(func() { must(t, os.Chmod(filepath.Join(d, "dir"), 0o700)) })
+	})
+	t.Cleanup(func() { must(t, os.Chmod(filepath.Join(host, "dir"), 0o700)) })
+	s.List = append(s.List, overlayfs.Change{Path: ".", Kind: overlayfs.Mode, Type: abi.TypeDirectory, Mode: 0o750, Mtime: 2e18,
+		Was: &overlayfs.Base{Type: abi.TypeDirectory, Mode: 0o755}})
+	must(t, os.Chmod(filepath.Join(host, "mode"), 0o600)) // and not yet its time
+	must(t, os.RemoveAll(filepath.Join(host, "tofile")))  // and nothing there yet
+	must(t, os.Remove(filepath.Join(host, "todir")))      // the same
+	must(t, os.Mkdir(filepath.Join(host, "dir"), 0o700))  // not yet finished
+	for p, r := range apply(t, host, s, Options{}) {
+		if !r.Outcome.Done() {
+			t.Errorf("%s: %s %s", p, r.Outcome, r.Why)
+		}
+	}
+	same(t, host, s.Merged)
+	if fi, err := os.Stat(host); err != nil || fi.Mode().Perm() != 0o750 || fi.ModTime().UnixNano() != 2e18 {
+		t.Errorf("the root: %v, %v", fi, err)
+	}
+}
