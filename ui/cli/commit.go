@@ -84,7 +84,7 @@ func (inv *invocation) committed(w io.Writer, c *agentos.Captured, changes []*ag
 	}
 	s := fmt.Sprintf("%s %d of %d", verb, done, len(changes))
 	if left := c.Left(); left > 0 && !dry {
-		s += fmt.Sprintf("; %d are still captured: agentos diff | commit | discard", left)
+		s += fmt.Sprintf("; %d still captured: agentos diff | commit | discard", left)
 	}
 	_, err := fmt.Fprintln(w, s)
 	return err
