@@ -141,6 +141,10 @@ func (p *Process) finish() {
 	if p.unsubscribe != nil {
 		errs = append(errs, wrap("events", p.unsubscribe()))
 	}
+	if err := p.countCaptured(); err != nil {
+		p.degrade("overlay: " + err.Error())
+		errs = append(errs, err)
+	}
 	p.report = p.makeReport()
 	p.k.collector.Forget(p.p.PID)
 	if p.record != nil {
@@ -209,6 +213,7 @@ func (p *Process) makeReport() *Report {
 		},
 		View:        p.view.entries(),
 		Enforcement: maps.Clone(p.k.enforced),
+		Captured:    p.captured,
 		Degraded:    append(append(p.k.Degraded(), p.k.missing(&p.spec)...), p.missing...),
 		Chain:       kp.Chain.String(),
 	}

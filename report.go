@@ -28,6 +28,7 @@ type Report struct {
 	Denials     []Denial          `json:"denials"`
 	View        []ViewEntry       `json:"view"`
 	Enforcement map[string]string `json:"enforcement"`
+	Captured    int               `json:"captured,omitempty"` // changes that overlays hold, to be committed or discarded
 	Degraded    []string          `json:"degraded,omitempty"` // what was asked for and was not available
 	Chain       string            `json:"chain"`
 }
@@ -79,7 +80,7 @@ type Denial struct {
 type ViewEntry struct {
 	Path   string `json:"path"`
 	Host   string `json:"host,omitempty"`
-	Right  string `json:"right"`  // read, write, deny
+	Right  string `json:"right"`  // read, write, overlay, deny
 	Source string `json:"source"` // default, flag, manifest:line, profile
 }
 

@@ -52,9 +52,10 @@ const (
 	GrantRead GrantKind = iota
 	GrantWrite
 	GrantDeny
+	GrantOverlay // reading passes through; writes are captured and reach the host only when they are committed
 )
 
-var grantFlags = [...]string{"--read", "--write", "--deny"}
+var grantFlags = [...]string{"--read", "--write", "--deny", "--overlay"}
 
 // Flag returns the command-line flag that gives k.
 func (k GrantKind) Flag() string {
@@ -66,6 +67,7 @@ func (k GrantKind) Flag() string {
 
 // Grant is one path grant. The most specific guest path wins, and a deny beats
 // all. A grant of a missing host path is an error, except beneath a write grant.
+// What an overlay grants is a directory, and it takes a state directory.
 type Grant struct {
 	Kind GrantKind
 	Host string // host path; made absolute against the caller's directory

@@ -43,6 +43,7 @@ type Process struct {
 	unsubscribe func() error // ends the subscription to events
 	missing     []string     // what the run goes without
 	listening   []string     // set while the process is initialized
+	captured    int          // changes that its overlays hold; set when it is dead
 
 	reported chan struct{} // closed when report is there
 	done     chan struct{} // closed when nothing of the run is left
@@ -100,6 +101,9 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	p := &Process{k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
+	if err := p.openStores(); err != nil {
+		return nil, errors.Join(err, p.dropRecord())
+	}
 	_, err = k.kernel.Create(kernel.Spec{
 		Program:  spec.Program,
 		Domain:   domain,

@@ -30,16 +30,20 @@ type view struct {
 	preopens  []kernel.Preopen
 	hidden    []hostfs.ID
 	cwd       string
+	store     string // host path of the directory for captured writes; set before build if there are overlays
 }
 
 // mount is one file system to be mounted. Host is empty for a private one.
 type mount struct {
-	guest  string
-	host   string // real path
-	id     hostfs.ID
-	write  bool
-	make   func(*limit.Account) vfs.FileSystem
-	source string
+	guest string
+	host  string // real path
+	id    hostfs.ID
+	dir   bool // of a host mount: it is a directory
+	write bool
+	// overlay has writes captured in the store of that number; 0 for none.
+	overlay int
+	make    func(*limit.Account) vfs.FileSystem
+	source  string
 }
 
 // resolve turns the grants of a spec into a view. Errors are *StartErrors.
@@ -60,6 +64,9 @@ func (k *Kernel) resolve(spec *Spec) (*view, error) {
 		if real, err := filepath.EvalSymlinks(abs); err == nil && real != abs {
 			v.unprotect = append(v.unprotect, real)
 		}
+	}
+	if v.overlays() > 0 && k.state == nil {
+		return nil, refuse("STATE", "--overlay", "captured writes are kept in the state directory, and there is none", k.stateFix(), nil)
 	}
 	v.hideDenied()
 	v.implicit(spec.Bare)
@@ -90,11 +97,11 @@ func (v *view) grant(g Grant) error {
 		return nil
 	}
 	right := perm.Read
-	if g.Kind == GrantWrite {
+	if g.Kind == GrantWrite || g.Kind == GrantOverlay {
 		right = perm.Write
 	}
 	if err != nil {
-		if !v.writable(abs, guest) {
+		if g.Kind == GrantOverlay || !v.writable(abs, guest, g.Kind) {
 			return refuse("GRANT", where, "no such file or directory on the host", "create it, or grant an existing directory above it", err)
 		}
 		// Beneath a write grant the program can create it; the rule waits for it.
@@ -105,7 +112,17 @@ func (v *view) grant(g Grant) error {
 		if v.mounts[i].host != real {
 			return refuse("GRANT", where, fmt.Sprintf("%s is already granted at %s", v.mounts[i].host, guest), "give one of them another guest path: HOST:GUEST", nil)
 		}
-		v.mounts[i].write = v.mounts[i].write || right == perm.Write
+		m := &v.mounts[i]
+		if m.write && right == perm.Write && (m.overlay > 0) != (g.Kind == GrantOverlay) {
+			return refuse("GRANT", where, "is granted both with --write and with --overlay at "+guest, "give one of them", nil)
+		}
+		if g.Kind == GrantOverlay && m.overlay == 0 {
+			if !m.dir {
+				return refuse("GRANT", where, "is not a directory, and only a directory's writes can be captured", "grant the directory that holds it", nil)
+			}
+			m.overlay = v.overlays() + 1
+		}
+		m.write = m.write || right == perm.Write
 		for j := range v.rules {
 			if v.rules[j].Guest == guest && v.rules[j].Right == perm.Read {
 				v.rules[j].Right = right
@@ -113,7 +130,7 @@ func (v *view) grant(g Grant) error {
 		}
 		return nil
 	}
-	fs, err := hostfs.Open(real, hostfs.Options{Write: right == perm.Write, Hidden: v.hidden})
+	fs, err := hostfs.Open(real, hostfs.Options{Write: g.Kind == GrantWrite, Hidden: v.hidden})
 	if err != nil {
 		return refuse("GRANT", where, err.Error(), grantFix(err), err)
 	}
@@ -127,7 +144,14 @@ func (v *view) grant(g Grant) error {
 	if err := fs.Close(); err != nil {
 		return refuse("GRANT", where, err.Error(), "", err)
 	}
-	v.mounts = append(v.mounts, mount{guest: guest, host: real, id: id, write: right == perm.Write, source: source})
+	m := mount{guest: guest, host: real, id: id, dir: isDir, write: right == perm.Write, source: source}
+	if g.Kind == GrantOverlay {
+		if !isDir {
+			return refuse("GRANT", where, "is not a directory, and only a directory's writes can be captured", "grant the directory that holds it", nil)
+		}
+		m.overlay = v.overlays() + 1
+	}
+	v.mounts = append(v.mounts, m)
 	v.rules = append(v.rules, perm.PathRule{Guest: guest, Right: right, Source: source, Host: real})
 	pre := kernel.Preopen{Path: guest, Name: guest}
 	if g.Guest != "" && !path.IsAbs(g.Guest) {
@@ -200,14 +224,25 @@ func (v *view) hideDenied() {
 	}
 }
 
-// writable reports whether an earlier write grant covers a path.
-func (v *view) writable(host, guest string) bool {
+// writable reports whether an earlier write grant covers a path that is granted
+// now. An overlay does not for a write grant: the host would never see the writes
+// that were asked for.
+func (v *view) writable(host, guest string, kind GrantKind) bool {
+	covers := func(m mount) bool { return m.write && (m.overlay == 0 || kind == GrantRead) }
 	return slices.ContainsFunc(v.mounts, func(m mount) bool {
-		return m.write && beneath(guest, m.guest) && beneath(host, m.host)
+		return covers(m) && beneath(guest, m.guest) && beneath(host, m.host)
 	}) || slices.ContainsFunc(v.mounts, func(m mount) bool {
 		real, err := filepath.EvalSymlinks(filepath.Dir(host))
-		return m.write && err == nil && beneath(real, m.host)
+		return covers(m) && err == nil && beneath(real, m.host)
 	})
+}
+
+// overlays returns how many overlays the view has.
+func (v *view) overlays() (n int) {
+	for i := range v.mounts {
+		n = max(n, v.mounts[i].overlay)
+	}
+	return n
 }
 
 // beneath reports whether p is top or under it; both are clean and absolute.
@@ -280,11 +315,14 @@ func (v *view) workingDirectory(asked string) {
 func (v *view) entries() []ViewEntry {
 	var out []ViewEntry
 	for _, m := range v.mounts {
-		right := perm.Read
-		if m.write {
-			right = perm.Write
+		right := perm.Read.String()
+		switch {
+		case m.overlay > 0:
+			right = "overlay"
+		case m.write:
+			right = perm.Write.String()
 		}
-		out = append(out, ViewEntry{Path: m.guest, Host: m.host, Right: right.String(), Source: m.source})
+		out = append(out, ViewEntry{Path: m.guest, Host: m.host, Right: right, Source: m.source})
 	}
 	for _, r := range v.rules {
 		if r.Right == perm.None && r.Guest != "" {
@@ -333,12 +371,15 @@ func (v *view) open(p *proc.Process, m mount) (vfs.FileSystem, error) {
 	if m.make != nil {
 		return m.make(p.Account()), nil
 	}
-	fs, err := hostfs.Open(m.host, hostfs.Options{Write: m.write, Hidden: v.hidden})
+	fs, err := hostfs.Open(m.host, hostfs.Options{Write: m.write && m.overlay == 0, Hidden: v.hidden})
 	if err != nil {
 		return nil, err
 	}
 	if !m.id.Is(fs.ID().Dev, fs.ID().Ino) {
 		return nil, errors.Join(fmt.Errorf("%s was replaced while the run was prepared", m.host), fs.Close())
+	}
+	if m.overlay > 0 {
+		return v.capture(p, m, fs)
 	}
 	return fs, nil
 }

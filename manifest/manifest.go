@@ -40,9 +40,10 @@ const (
 	Read GrantKind = iota
 	Write
 	Deny
+	Overlay
 )
 
-// Grant is one entry of read, write, or deny. Host is absolute; Guest is empty
+// Grant is one entry of read, write, overlay, or deny. Host is absolute; Guest is empty
 // where the entry did not give one.
 type Grant struct {
 	Kind        GrantKind

@@ -32,6 +32,7 @@ inherit_env = ["LANG"]
 bare = true
 best_effort = true
 kill_after = "5s"
+overlay = ["work:/work"]
 
 [env]
 MODE = "fast"
@@ -70,24 +71,25 @@ func TestParseFull(t *testing.T) {
 			{Read, "/home/u/project/odd:name", "", Pos{11, 3}},
 			{Write, "/home/u/out", "/out", Pos{13, 10}},
 			{Deny, "/home/u/project/data/secret", "", Pos{14, 9}},
+			{Overlay, "/home/u/project/work", "/work", Pos{21, 12}},
 		},
 		Env: []Variable{
 			{Key: "LANG", Inherit: true, Pos: Pos{17, 16}},
-			{Key: "MODE", Value: "fast", Pos: Pos{23, 8}},
-			{Key: "A.B", Value: "", Pos: Pos{24, 9}},
+			{Key: "MODE", Value: "fast", Pos: Pos{24, 8}},
+			{Key: "A.B", Value: "", Pos: Pos{25, 9}},
 		},
 		Allow:     []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
 		Unprotect: []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
 		Limits: Limits{
-			Timeout:  Value[time.Duration]{90 * time.Second, Pos{27, 11}},
-			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{28, 12}},
-			CPUs:     Value[float64]{1.5, Pos{29, 8}},
-			Memory:   Value[uint64]{64 << 20, Pos{30, 10}},
-			Pids:     Value[int]{7, Pos{31, 8}},
-			Files:    Value[int]{1000, Pos{32, 9}},
-			Disk:     Value[uint64]{1 << 20, Pos{33, 8}},
-			Output:   Value[uint64]{1 << 30, Pos{34, 10}},
-			Priority: Value[int]{0, Pos{35, 12}},
+			Timeout:  Value[time.Duration]{90 * time.Second, Pos{28, 11}},
+			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{29, 12}},
+			CPUs:     Value[float64]{1.5, Pos{30, 8}},
+			Memory:   Value[uint64]{64 << 20, Pos{31, 10}},
+			Pids:     Value[int]{7, Pos{32, 8}},
+			Files:    Value[int]{1000, Pos{33, 9}},
+			Disk:     Value[uint64]{1 << 20, Pos{34, 8}},
+			Output:   Value[uint64]{1 << 30, Pos{35, 10}},
+			Priority: Value[int]{0, Pos{36, 12}},
 		},
 	}
 	if !reflect.DeepEqual(m, want) {

@@ -56,6 +56,7 @@ func schema() []Key {
 		{"cwd", "string", "--cwd", "The working directory, as the program sees it.", func(d *decoder, n *unstable.Node) { d.m.Cwd = into(d, n, ParseGuestPath) }},
 		{"read", "array of strings", "--read", "Paths to grant reading of, `HOST` or `HOST:GUEST`.", func(d *decoder, n *unstable.Node) { d.grants(n, Read) }},
 		{"write", "array of strings", "--write", "Paths to grant reading, creating, changing, and deleting under, `HOST` or `HOST:GUEST`.", func(d *decoder, n *unstable.Node) { d.grants(n, Write) }},
+		{"overlay", "array of strings", "--overlay", "Directories to grant like `write`, whose writes are captured and reach the host only when they are committed, `HOST` or `HOST:GUEST`.", func(d *decoder, n *unstable.Node) { d.grants(n, Overlay) }},
 		{"deny", "array of strings", "--deny", "Host paths that nothing grants.", func(d *decoder, n *unstable.Node) { d.grants(n, Deny) }},
 		{"allow", "array of strings", "--allow", "Other capabilities, by their names in `agentos syscalls`.", func(d *decoder, n *unstable.Node) {
 			d.each(n, func(n *unstable.Node) {

@@ -30,6 +30,7 @@ var lattice = []room{
 	// Mechanisms without a noun of the operating system.
 	{path: "internal/deps"},
 	{path: "internal/invariants"},
+	{path: "internal/linediff"},
 	{path: "internal/idtable", may: []string{"internal/invariants"}},
 
 	// The vocabulary, then the parts of the kernel, lowest first.
@@ -54,6 +55,10 @@ var lattice = []room{
 	{path: "kernel/vfs/hostfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
 		third: []string{xsys}, inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/net", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/vfs", "internal/invariants"}, third: []string{xsys}},
+	{path: "kernel/vfs/overlayfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "kernel/vfs/hostfs",
+		"internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
+	{path: "kernel/vfs/overlayfs/commit", may: []string{"kernel/abi", "kernel/perm", "kernel/vfs", "kernel/vfs/overlayfs"},
+		inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/proc", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/sched", "kernel/mem",
 		"kernel/vfs", "internal/idtable", "internal/invariants"}, inTests: []string{"kernel/vfs/..."}},
 
@@ -92,7 +97,7 @@ var lattice = []room{
 	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "observe", "internal/statedir", "internal/control",
 		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
-		"examples"}, third: []string{cobra, pflag, xterm, xsys}},
+		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},

@@ -5,7 +5,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +15,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // state returns a state directory of the test's own that has the guest compiled.
@@ -400,4 +403,107 @@ func fill(file string) error {
 		return errors.Join(err, f.Close())
 	}
 	return f.Close()
+}
+
+// TestLiveOverlay: what a live run captures is not touched; what a killed kernel had
+// captured is there and can be committed.
+func TestLiveOverlay(t *testing.T) {
+	t.Parallel()
+	s, dir := state(t), t.TempDir()
+	l := begin(t, s, "run", "--overlay", dir+":/d", guest(), "write-and-spin", "/d/a", "captured")
+	status, stdout, stderr := tool(t, s, "runs", "--json")
+	var runs struct{ Runs []struct{ Run string } }
+	if err := json.Unmarshal([]byte(stdout), &runs); err != nil || status != 0 || len(runs.Runs) != 1 {
+		t.Fatalf("runs: %d, %v, %s %s", status, err, stdout, stderr)
+	}
+	for _, args := range [][]string{{"diff"}, {"commit"}, {"discard"}, {"commit", runs.Runs[0].Run}} {
+		if status, _, stderr := tool(t, s, args...); status != 125 || !strings.Contains(stderr, "is still going on") || !strings.Contains(stderr, "[AGENTOS-RUN-LIVE]") {
+			t.Errorf("%v: %d, %s", args, status, stderr)
+		}
+	}
+	if err := l.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = l.cmd.Wait() // it was killed
+	if status, stdout, stderr := tool(t, s, "prune"); status != 0 || !strings.Contains(stdout, "1 uncommitted") {
+		t.Errorf("prune: %d, %s %s", status, stdout, stderr)
+	}
+	if list, err := os.ReadDir(dir); err != nil || len(list) != 0 {
+		t.Errorf("the host has %v, %v", list, err)
+	}
+	if status, stdout, stderr := tool(t, s, "commit"); status != 0 || stdout != "committed 1 of 1\n" {
+		t.Errorf("commit: %d, %s %s", status, stdout, stderr)
+	}
+	if b, err := os.ReadFile(filepath.Join(dir, "a")); err != nil || string(b) != "captured\n" {
+		t.Errorf("a is %q, %v", b, err)
+	}
+}
+
+// TestKilledCommit kills `agentos commit` at random instants. Every file is then old or
+// new, and the next commit goes on.
+func TestKilledCommit(t *testing.T) {
+	t.Parallel()
+	kills := 30
+	if testing.Short() {
+		kills = 5
+	}
+	const files = 24
+	text := func(what string, i int) string { return strings.Repeat(fmt.Sprintf("%s %d ", what, i), 20_000) + "\n" }
+	s, dir := state(t), t.TempDir()
+	for killed, round := 0, 0; killed < kills; round++ {
+		args := []string{"run", "--quiet", "--overlay", dir + ":/d", guest(), "big"}
+		for i := range files {
+			path := fmt.Sprintf("f%d", i)
+			if err := os.WriteFile(filepath.Join(dir, path), []byte(text("old", i)), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			args = append(args, "/d/"+path, fmt.Sprintf("new %d ", i))
+		}
+		if status, _, stderr := tool(t, s, args...); status != 0 {
+			t.Fatalf("run: %d, %s", status, stderr)
+		}
+		for try := 0; ; try++ {
+			cmd := command(s, "commit")
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			// The instant is what varies here; nothing is asserted about time.
+			time.Sleep(time.Duration(rand.Int64N(int64(80 * time.Millisecond))))
+			_ = cmd.Process.Kill() // it may have ended
+			err := cmd.Wait()
+			for i := range files {
+				b, rerr := os.ReadFile(filepath.Join(dir, fmt.Sprintf("f%d", i)))
+				if rerr != nil || string(b) != text("old", i) && string(b) != text("new", i) {
+					t.Fatalf("f%d is torn: %d bytes, %v", i, len(b), rerr)
+				}
+			}
+			if err == nil || strings.Contains(stderr.String(), "[AGENTOS-NOTHING-CAPTURED]") {
+				break // it was through, or the one before was when it was killed
+			}
+			if cmd.ProcessState.ExitCode() != -1 {
+				t.Fatalf("the commit ended by itself: %v\n%s", err, &stderr)
+			}
+			killed++
+			if try == 100 {
+				if status, _, stderr := tool(t, s, "commit"); status != 0 {
+					t.Fatalf("commit: %d, %s", status, stderr)
+				}
+				break
+			}
+		}
+		list, err := os.ReadDir(dir)
+		if err != nil || len(list) != files {
+			t.Fatalf("round %d: %d names are there, %v", round, len(list), err)
+		}
+		for i := range files {
+			if b, err := os.ReadFile(filepath.Join(dir, fmt.Sprintf("f%d", i))); err != nil || string(b) != text("new", i) {
+				t.Fatalf("f%d is %d bytes, %v", i, len(b), err)
+			}
+		}
+		if status, _, _ := tool(t, s, "discard"); status != 125 {
+			t.Errorf("something is left to discard: %d", status)
+		}
+	}
 }

@@ -375,7 +375,7 @@ func TestNeighbours(t *testing.T) {
 	named := regexp.MustCompile(`--([a-z-]+)`)
 	truthful := func(what, answer string) {
 		for _, m := range named.FindAllStringSubmatch(answer, -1) {
-			if run.Flags().Lookup(m[1]) == nil && m[1] != "overlay" {
+			if run.Flags().Lookup(m[1]) == nil {
 				t.Errorf("%s: the answer names --%s, which does not exist", what, m[1])
 			}
 		}

@@ -23,6 +23,15 @@ const (
 	CodeSetup       Code = "AGENTOS-SETUP"
 	CodeInterrupted Code = "AGENTOS-INTERRUPTED"
 	CodeDemo        Code = "AGENTOS-DEMO"
+	CodeNothing     Code = "AGENTOS-NOTHING-CAPTURED"
+	CodeLive        Code = "AGENTOS-RUN-LIVE"
+	CodeBusy        Code = "AGENTOS-RUN-BUSY"
+	CodeNoChange    Code = "AGENTOS-NO-CHANGE"
+	CodeConflict    Code = "AGENTOS-COMMIT-CONFLICT"
+	CodeUnnamed     Code = "AGENTOS-COMMIT-UNNAMED"
+	CodeRefused     Code = "AGENTOS-COMMIT-REFUSED"
+	CodeBlocked     Code = "AGENTOS-COMMIT-BLOCKED"
+	CodeFailed      Code = "AGENTOS-COMMIT-FAILED"
 	CodeWindows     Code = "AGENTOS-NO-WINDOWS" // said by the command itself
 )
 
@@ -59,6 +68,15 @@ func codes() []codeRow {
 		{CodeSetup, "125", "The kernel could not prepare the run.", "The message says what failed."},
 		{CodeInterrupted, "128+N", "A signal came before the program had started.", "Nothing ran."},
 		{CodeDemo, "1", "A program of the demonstration did not end as it should have.", "Please report it, with the output."},
+		{CodeNothing, "125", "The run has no captured writes, or all were committed or discarded.", "`agentos run --overlay DIR` captures what a program writes."},
+		{CodeLive, "125", "The run whose captured writes are wanted is still going on.", "`agentos wait RUN` waits for its end."},
+		{CodeBusy, "125", "Another agentos commits or discards the captured writes of the run.", "Try again when it is done."},
+		{CodeNoChange, "125", "Nothing was captured at or beneath a path that was named.", "`agentos diff --stat RUN` lists what was."},
+		{CodeConflict, "1", "The host changed since the run began, so that the captured change is not written over it.", "Compare the two; `agentos commit --force RUN PATH` writes it all the same."},
+		{CodeUnnamed, "1", "The captured file makes other programs run code, or is executable, and was not named itself.", "`agentos commit RUN PATH`, if you have looked at it."},
+		{CodeRefused, "1", "The captured change is of a kind that is never committed: a symbolic link that leaves the directory, or neither file, directory, nor link.", "Copy or make it yourself."},
+		{CodeBlocked, "1", "The captured change needs another that was not committed.", "Deal with that one first; the message names it."},
+		{CodeFailed, "1", "The host refused the change, or its content cannot be read.", "The message says why; run the commit again when it is mended."},
 		{CodeWindows, "125", "AgentOS was started on Windows.", "Run it on Linux or macOS, or inside the Windows Subsystem for Linux."},
 		{"AGENTOS-DENIED-CAPABILITY", "", "Layer 1: the program lacks the capability that the operation needs.", "--allow CAPABILITY."},
 		{"AGENTOS-DENIED-UNGRANTED", "", "Layer 2: no grant covers the path.", "--read PATH, or --write PATH if it is to be changed."},

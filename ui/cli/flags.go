@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,6 +39,7 @@ type runFlags struct {
 	manifest   string
 	report     string
 	events     string
+	onExit     string // keep, commit, discard, or "" for keep
 	quiet      bool
 	bestEffort bool
 	bare       bool
@@ -94,6 +96,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	}
 	fs.VarP(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantRead)), "read", "r", "grant reading and listing under a path")
 	fs.VarP(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantWrite)), "write", "w", "grant reading, creating, changing, and deleting under a path")
+	fs.Var(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantOverlay)), "overlay", "grant like --write, but capture the writes until they are committed")
+	fs.Var(one(&f.onExit, "keep|commit|discard", parseOnExit), "on-exit", "what becomes of captured writes when the run ends (default keep)")
 	fs.Var(many(&f.grants, "PATH", grant(agentos.GrantDeny)), "deny", "nothing under this path, whatever else is granted")
 	fs.Var(many(&f.listen, "[ADDR:]PORT", manifest.ParseListen), "listen", "listen on a TCP port of this host (default address 127.0.0.1; port 0 is any free one)")
 	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
@@ -137,6 +141,14 @@ func parseText(s string) (string, error) {
 		return "", fmt.Errorf("%q has a zero byte", s)
 	}
 	return s, nil
+}
+
+func parseOnExit(s string) (string, error) {
+	switch s {
+	case "keep", "commit", "discard":
+		return s, nil
+	}
+	return "", fmt.Errorf("%q is not one of keep, commit, and discard", s)
 }
 
 func parsePath(s string) (string, error) {
@@ -183,6 +195,9 @@ func (f *runFlags) request(fs *pflag.FlagSet, args []string, s surroundings) (*r
 	if f.tty && f.noTTY {
 		return nil, refuse(CodeUsage, "run", "-t and -T contradict each other", "give one of them")
 	}
+	if f.onExit != "" && !slices.ContainsFunc(r.spec.Grants, func(g agentos.Grant) bool { return g.Kind == agentos.GrantOverlay }) {
+		return nil, refuse(CodeUsage, "--on-exit", "belongs to --overlay, and nothing is granted with that", "grant a directory with --overlay, or leave it out")
+	}
 	if f.json && !f.dryRun {
 		return nil, refuse(CodeUsage, "--json", "goes with --dry-run only", "--report FILE writes a JSON report of a run")
 	}
@@ -209,7 +224,7 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 	sp.Name, sp.Domain, sp.Dir = m.Name.V, m.Domain.V, m.Cwd.V
 	sp.Bare, sp.BestEffort, sp.KillAfter = m.Bare.V, m.BestEffort.V, m.KillAfter.V
 	for _, g := range m.Grants {
-		kind := [...]agentos.GrantKind{manifest.Read: agentos.GrantRead, manifest.Write: agentos.GrantWrite, manifest.Deny: agentos.GrantDeny}[g.Kind]
+		kind := [...]agentos.GrantKind{manifest.Read: agentos.GrantRead, manifest.Write: agentos.GrantWrite, manifest.Deny: agentos.GrantDeny, manifest.Overlay: agentos.GrantOverlay}[g.Kind]
 		sp.Grants = append(sp.Grants, agentos.Grant{Kind: kind, Host: g.Host, Guest: g.Guest, Source: g.Source()})
 	}
 	for _, v := range m.Env {

@@ -80,13 +80,11 @@ func neighbours() []neighbour {
 		{Name: "workspace", Answer: "write --write PATH"}, {Name: "allow-path", Answer: "write --read PATH or --write PATH"},
 		// Ours, later.
 		{Name: "net", NotYet: true, Answer: network},
-		{Name: "overlay", NotYet: true, Answer: "writes are not captured yet: grant a copy of the directory with --write"},
 		{Name: "policy", NotYet: true, Answer: "policies are not evaluated yet: use --read, --write, --deny, and --allow"},
 		{Name: "ask", NotYet: true, Answer: "what is not granted is refused and listed at the end, with the flag that grants it"},
 		{Name: "learn", NotYet: true, Answer: "the denials listed at the end of a run name the grants it wanted"},
 		{Name: "mode", NotYet: true, Answer: "it belongs to the native domain; WebAssembly programs are always mediated"},
 		{Name: "toolchain", NotYet: true, Answer: "it belongs to the native domain"},
-		{Name: "on-exit", NotYet: true, Answer: "it belongs to --overlay, which does not exist yet"},
 		{Name: "require-audit", NotYet: true, Answer: "events are written to the file that --events names"},
 	}
 }
@@ -98,7 +96,6 @@ type otherCommand struct {
 }
 
 func otherCommands() []otherCommand {
-	const changes = "writes are not captured yet"
 	return []otherCommand{
 		{Name: "exec", Answer: "write agentos run PROGRAM"}, {Name: "start", Answer: "write agentos run PROGRAM"}, {Name: "create", Answer: "write agentos run PROGRAM"},
 		{Name: "stop", Answer: "write agentos kill RUN"}, {Name: "terminate", Answer: "write agentos kill RUN"},
@@ -108,7 +105,7 @@ func otherCommands() []otherCommand {
 		{Name: "history", Answer: "write agentos runs"}, {Name: "info", Answer: "write agentos doctor"}, {Name: "check", Answer: "write agentos doctor"},
 		{Name: "capabilities", Answer: "write agentos syscalls"}, {Name: "build", Answer: "programs are compiled by their own tools, e.g. GOOS=wasip1 GOARCH=wasm go build"},
 		{Name: "pull", Answer: "there are no images; agentos run takes a file"}, {Name: "images", Answer: "there are no images; agentos run takes a file"},
-		{Name: "top", NotYet: true, Answer: "agentos ps lists what runs"}, {Name: "diff", NotYet: true, Answer: changes}, {Name: "commit", NotYet: true, Answer: changes}, {Name: "discard", NotYet: true, Answer: changes},
+		{Name: "top", NotYet: true, Answer: "agentos ps lists what runs"},
 		{Name: "learn", NotYet: true, Answer: "agentos report lists denials with the flags that grant them"}, {Name: "events", NotYet: true, Answer: "agentos run --events FILE writes them"},
 		{Name: "trace", NotYet: true, Answer: "agentos run --events FILE writes every event"}, {Name: "explain", NotYet: true, Answer: "agentos report lists denials with the flags that grant them"},
 		{Name: "bench", NotYet: true, Answer: "make bench measures, from the source"}, {Name: "daemon", NotYet: true, Answer: "every run has its own kernel"}, {Name: "serve", NotYet: true, Answer: "every run has its own kernel"}, {Name: "mcp", NotYet: true, Answer: "every run has its own kernel"},

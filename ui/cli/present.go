@@ -25,6 +25,9 @@ func printReport(w io.Writer, r *agentos.Report) error {
 		rows = slices.Insert(rows, 1, []string{"name", r.Name})
 	}
 	rows = append(rows, usageRows(r)...)
+	if r.Captured > 0 {
+		rows = append(rows, []string{"captured", fmt.Sprintf("%d changed, as it ended", r.Captured)})
+	}
 	for i, f := range r.Backtrace {
 		rows = append(rows, []string{first(i, "backtrace"), f})
 	}

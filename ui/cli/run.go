@@ -118,7 +118,7 @@ func (inv *invocation) runWith(f *runFlags, req *request, files *files) error {
 	files.writeReport(rep)
 	inv.screen.done()
 	inv.explain(rep, sp)
-	return nil
+	return inv.finishCaptured(f.onExit, rep)
 }
 
 // lookUp finds and reads the program that the request names.

@@ -33,6 +33,7 @@ type runRecord struct {
 	KernelPID int       `json:"kernel_pid"`
 	Started   time.Time `json:"started"`
 	Live      bool      `json:"live"`
+	Captured  bool      `json:"captured,omitempty"`  // it has writes to be committed or discarded
 	Cause     string    `json:"cause"`               // "" while it is live
 	ExitCode  *int      `json:"exit_code,omitempty"` // absent while it is live
 	Problem   string    `json:"problem,omitempty"`   // why the record could not be read
@@ -119,7 +120,7 @@ func find(d *statedir.Dir, ref string) (*statedir.Entry, error) {
 // record describes an entry, with the end of its report if it has one.
 func record(e *statedir.Entry) runRecord {
 	d := e.Description
-	r := runRecord{Run: e.ID, Name: d.Name, Program: d.Program, Domain: d.Domain, PID: d.PID, KernelPID: d.KernelPID, Started: d.Started, Live: e.Live}
+	r := runRecord{Run: e.ID, Name: d.Name, Program: d.Program, Domain: d.Domain, PID: d.PID, KernelPID: d.KernelPID, Started: d.Started, Live: e.Live, Captured: e.Uncommitted}
 	if e.Problem != nil {
 		r.Problem = e.Problem.Error()
 		return r
@@ -186,6 +187,9 @@ func (inv *invocation) runsCommand() *cobra.Command {
 					end = "running"
 				case end == "":
 					end = "unfinished"
+				}
+				if r.Captured && !r.Live {
+					end += ", captured"
 				}
 				if r.ExitCode != nil {
 					status = strconv.Itoa(*r.ExitCode)

@@ -72,7 +72,31 @@ func do(what string, args []string) error {
 	case "write":
 		return os.WriteFile(args[0], []byte(strings.Join(args[1:], " ")+"\n"), 0o644)
 	case "rm":
-		return os.Remove(args[0])
+		return os.RemoveAll(args[0])
+	case "mkdir":
+		return os.MkdirAll(args[0], 0o755)
+	case "mv":
+		return os.Rename(args[0], args[1])
+	case "ln":
+		return os.Link(args[0], args[1])
+	case "escape": // a name and content that a terminal would obey
+		return os.WriteFile(args[0]+"/\x1b[31mred", []byte("\x1b[31mred\n"), 0o644)
+	case "big": // PATH WORD for many files, each the word 20,000 times
+		for ; len(args) > 1; args = args[2:] {
+			if err := os.WriteFile(args[0], []byte(strings.Repeat(args[1], 20_000)+"\n"), 0o644); err != nil {
+				return err
+			}
+		}
+	case "edit": // PATH CONTENT for many files, then an exit status
+		for len(args) > 1 {
+			if err := os.WriteFile(args[0], []byte(args[1]+"\n"), 0o644); err != nil {
+				return err
+			}
+			args = args[2:]
+		}
+		if len(args) == 1 {
+			return do("exit", args)
+		}
 	case "replace": // a file by a symbolic link
 		if err := os.Remove(args[0]); err != nil {
 			return err
@@ -100,6 +124,11 @@ func do(what string, args []string) error {
 				return err
 			}
 		}
+	case "write-and-spin":
+		if err := do("write", args); err != nil {
+			return err
+		}
+		return do("spin", nil)
 	case "spin":
 		fmt.Println("ready")
 		for i := uint64(0); ; i++ {

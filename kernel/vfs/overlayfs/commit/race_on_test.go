@@ -1,0 +1,5 @@
+//go:build unix && race
+
+package commit
+
+const raceEnabled = true
