@@ -27,6 +27,10 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, victim(state))
 		os.Exit(1)
 	}
+	if dir := os.Getenv(writerEnv); dir != "" {
+		fmt.Fprintln(os.Stderr, writer(dir))
+		os.Exit(1)
+	}
 	os.Exit(run(m))
 }
 

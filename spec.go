@@ -66,9 +66,12 @@ func (k GrantKind) Flag() string {
 // Grant is one path grant. The most specific guest path wins, and a deny beats
 // all. A grant of a missing host path is an error, except beneath a write grant.
 type Grant struct {
-	Kind   GrantKind
-	Host   string // host path; made absolute against the caller's directory
-	Guest  string // guest path; Host made absolute if empty
+	Kind GrantKind
+	Host string // host path; made absolute against the caller's directory
+	// Guest is the guest path; Host made absolute if empty. A relative one is
+	// taken from the guest's root, and the pre-opened directory has the name as
+	// it is given here.
+	Guest  string
 	Source string // where it was asked for: "flag", "manifest:12"; for reports
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentos-kernel/agentos/kernel"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/limit"
 	"github.com/agentos-kernel/agentos/kernel/perm"
@@ -26,7 +27,7 @@ type view struct {
 	mounts    []mount
 	rules     []perm.PathRule
 	unprotect []string
-	preopens  []string
+	preopens  []kernel.Preopen
 	hidden    []hostfs.ID
 	cwd       string
 }
@@ -128,15 +129,19 @@ func (v *view) grant(g Grant) error {
 	}
 	v.mounts = append(v.mounts, mount{guest: guest, host: real, id: id, write: right == perm.Write, source: source})
 	v.rules = append(v.rules, perm.PathRule{Guest: guest, Right: right, Source: source, Host: real})
-	pre := guest
+	pre := kernel.Preopen{Path: guest, Name: guest}
+	if g.Guest != "" && !path.IsAbs(g.Guest) {
+		pre.Name = g.Guest // as it was given: programs look for exactly that
+	}
 	if !isDir {
-		pre = path.Dir(guest)
+		pre = kernel.Preopen{Path: path.Dir(pre.Path), Name: path.Dir(pre.Name)}
 	}
 	v.preopen(pre)
 	return nil
 }
 
-// paths makes the two paths of a grant absolute and clean.
+// paths makes the two paths of a grant absolute and clean. A relative guest path
+// is taken from the guest's root.
 func paths(g Grant) (host, guest string, err error) {
 	if g.Host == "" {
 		return "", "", errors.New("the path is empty")
@@ -148,10 +153,10 @@ func paths(g Grant) (host, guest string, err error) {
 	if guest == "" {
 		guest = filepath.ToSlash(host)
 	}
-	if !strings.HasPrefix(guest, "/") {
-		return "", "", fmt.Errorf("the guest path %q is not absolute", guest)
+	if slices.Contains(strings.Split(guest, "/"), "..") {
+		return "", "", fmt.Errorf("the guest path %q has a component ..", guest)
 	}
-	return host, path.Clean(guest), nil
+	return host, path.Clean("/" + guest), nil
 }
 
 // grantFix says what to do about a host path that cannot be granted.
@@ -220,7 +225,7 @@ func (v *view) implicit(bare bool) {
 	}
 	// The root comes last: it lets a program name any path, so that what it asks
 	// for and cannot see is known, and it shows nothing but the mounts.
-	v.preopen("/")
+	v.preopen(kernel.Preopen{Path: "/", Name: "/"})
 }
 
 // private adds an implicit file system, unless a grant stands there.
@@ -230,12 +235,12 @@ func (v *view) private(guest string, right perm.Right, make func(*limit.Account)
 	}
 	v.mounts = append(v.mounts, mount{guest: guest, write: right == perm.Write, make: make, source: "default"})
 	v.rules = append(v.rules, perm.PathRule{Guest: guest, Right: right, Source: "default"})
-	v.preopen(guest)
+	v.preopen(kernel.Preopen{Path: guest, Name: guest})
 }
 
-func (v *view) preopen(guest string) {
-	if !slices.Contains(v.preopens, guest) {
-		v.preopens = append(v.preopens, guest)
+func (v *view) preopen(p kernel.Preopen) {
+	if !slices.Contains(v.preopens, p) {
+		v.preopens = append(v.preopens, p)
 	}
 }
 

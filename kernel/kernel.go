@@ -75,6 +75,12 @@ func Boot(parts Parts) (*Kernel, error) {
 	return k, nil
 }
 
+// Preopen is a directory that a process finds open.
+type Preopen struct {
+	Path string // absolute guest path
+	Name string // what the process finds it under; often the same
+}
+
 // Spec is what a process is created from.
 type Spec struct {
 	Program string
@@ -89,8 +95,8 @@ type Spec struct {
 	Mount func(*proc.Process) (*vfs.Namespace, error)
 	// Streams makes descriptors 0 to 2; the process owns the references.
 	Streams func(*proc.Process) [3]*vfs.File
-	// Preopens are the guest paths opened as descriptors 3 and up.
-	Preopens []string
+	// Preopens are the directories opened as descriptors 3 and up.
+	Preopens []Preopen
 	// Chain is the cause that this process belongs to.
 	Chain abi.ChainID
 	// Created is told of the process before its first event; it may be nil.

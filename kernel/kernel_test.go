@@ -169,7 +169,7 @@ func spec() Spec {
 				vfs.NewStream(nil, discard{}, vfs.StreamOptions{}),
 			}
 		},
-		Preopens: []string{"/tmp"},
+		Preopens: []Preopen{{"/tmp", "/tmp"}},
 	}
 }
 

@@ -119,12 +119,12 @@ func (descriptorOwner) open(p *Process) error {
 			return err
 		}
 	}
-	for _, path := range p.spec.Preopens {
-		file, errno := p.NS().OpenDir(path)
+	for _, pre := range p.spec.Preopens {
+		file, errno := p.NS().OpenDir(pre.Path)
 		if errno != abi.OK {
-			return fmt.Errorf("pre-open %s: %w", path, errno)
+			return fmt.Errorf("pre-open %s: %w", pre.Path, errno)
 		}
-		if err := install("pre-open "+path, proc.Descriptor{File: file, Base: file.Base(), Preopen: path, Rights: ^uint64(0), Inherit: ^uint64(0)}); err != nil {
+		if err := install("pre-open "+pre.Path, proc.Descriptor{File: file, Base: file.Base(), Preopen: pre.Name, Rights: ^uint64(0), Inherit: ^uint64(0)}); err != nil {
 			return err
 		}
 	}
@@ -208,6 +208,7 @@ func (taskOwner) Kind() abi.ResourceKind { return abi.ResTask }
 
 func (taskOwner) Init(_ context.Context, p *Process) error {
 	p.entity = sched.NewEntity(task{p})
+	p.gate.SetLease(p.k.parts.Sched.Lease(p.entity))
 	p.SetWake(func() { p.k.wake(p) })
 	return nil
 }

@@ -157,7 +157,7 @@ func TestErrors(t *testing.T) {
 		{"array of tables", "version = 1\n[[read]]\npath = \"x\"\n", Pos{2, 3}, []string{"array of tables"}},
 		{"string for list", "version = 1\nread = \"data\"\n", Pos{2, 8}, []string{"read: is a string", "array of strings"}},
 		{"number in list", "version = 1\nread = [\"a\",\n 3]\n", Pos{3, 2}, []string{"is an integer", "write a string"}},
-		{"relative guest", "version = 1\nread = [\"data:in\"]\n", Pos{2, 9}, []string{"\"in\" is not absolute"}},
+		{"climbing guest", "version = 1\nread = [\"data:../in\"]\n", Pos{2, 9}, []string{"\"../in\" has a component .."}},
 		{"three fields", "version = 1\nread = [\"a:/b:ro\"]\n", Pos{2, 9}, []string{"more than one colon"}},
 		{"deny with guest", "version = 1\ndeny = [\"a:/b\"]\n", Pos{2, 9}, []string{"guest path"}},
 		{"empty grant", "version = 1\nread = [\"\"]\n", Pos{2, 9}, []string{"no host path"}},

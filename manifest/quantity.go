@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -133,8 +134,10 @@ func ParseGrant(s string) (host, guest string, err error) {
 		return "", "", fmt.Errorf("%q has more than one colon; %w (whether a grant may write is said by --read or --write, not by a third field)", s, errGrant)
 	case len(parts) == 1:
 		return parts[0], "", nil
-	case len(parts[1]) == 0 || parts[1][0] != '/':
-		return "", "", fmt.Errorf("%q: the guest path %q is not absolute; %w", s, parts[1], errGrant)
+	case parts[1] == "":
+		return "", "", fmt.Errorf("%q: the guest path is empty; %w", s, errGrant)
+	case slices.Contains(strings.Split(parts[1], "/"), ".."):
+		return "", "", fmt.Errorf("%q: the guest path %q has a component ..; %w", s, parts[1], errGrant)
 	}
 	return parts[0], parts[1], nil
 }

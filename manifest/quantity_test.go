@@ -64,6 +64,8 @@ func TestParseGrant(t *testing.T) {
 		"data":            {"data", ""},
 		"/a/b":            {"/a/b", ""},
 		"data:/in":        {"data", "/in"},
+		"data:in.dir":     {"data", "in.dir"},
+		"data:.":          {"data", "."},
 		`a\:b`:            {"a:b", ""},
 		`a\:b:/c\:d`:      {"a:b", "/c:d"},
 		`a\\:/x`:          {`a\`, "/x"},
@@ -76,7 +78,7 @@ func TestParseGrant(t *testing.T) {
 			t.Errorf("ParseGrant(%q) = %q, %q, %v; want %q", s, host, guest, err, want)
 		}
 	}
-	for s, want := range map[string]string{"": "no host path", ":/x": "no host path", "a:": "not absolute", "a:b": "not absolute", "a:/b:ro": "more than one colon", "a\x00": "zero byte"} {
+	for s, want := range map[string]string{"": "no host path", ":/x": "no host path", "a:": "guest path is empty", "a:../b": "component ..", "a:/x/../b": "component ..", "a:/b:ro": "more than one colon", "a\x00": "zero byte"} {
 		if _, _, err := ParseGrant(s); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("ParseGrant(%q): %v, want %q", s, err, want)
 		}

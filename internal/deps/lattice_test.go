@@ -79,14 +79,15 @@ var lattice = []room{
 	{path: "manifest", may: []string{"kernel/abi"}, third: []string{toml}},
 	{path: "test/assemble"},
 	{path: "test/hostile", may: []string{"test/assemble"}},
-	{path: "test/guests"},
+	{path: "test/records"},
+	{path: "test/guests", may: []string{"test/records"}},
 	{path: "examples"},
 	{path: "examples/demo"},
 	{path: "examples/build"},
 
 	// The wiring, and the front ends over it.
 	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "observe", "internal/statedir", "internal/control",
-		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile"}},
+		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},

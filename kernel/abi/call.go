@@ -89,7 +89,7 @@ type FDInfo struct {
 	Flags   OpenFlags
 	Rights  uint64 // the guest ABI's own rights, kept for it by the kernel
 	Inherit uint64 // rights that descriptors opened beneath it may have
-	Preopen string // guest path it was pre-opened as, "" if it was not
+	Preopen string // name that it was pre-opened under, "" if it was not
 }
 
 // PollKind is what one poll subscription waits for.
@@ -161,7 +161,12 @@ type Call struct {
 	Len   int64 // length or limit
 	Time  [2]int64
 	Arg   [2]uint64 // rights, clock, advice, exit code
-	Path  string    // copied once from the guest, never re-read
+	// Need and Need2 are the rights, in the guest ABI's own bits, that the call
+	// takes of FD and FD2, and Lack is what it is told without them.
+	Need, Need2 uint64
+	Lack        Errno
+
+	Path  string // copied once from the guest, never re-read
 	Path2 string
 	Buf   [][]byte
 

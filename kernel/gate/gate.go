@@ -10,6 +10,7 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/event"
 	"github.com/agentos-kernel/agentos/kernel/proc"
+	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
 
 // Handler performs one operation and returns how it went, leaving results in c.
@@ -78,16 +79,32 @@ type Gate struct {
 	job    *job
 	timer  *time.Timer
 	buffer []byte // bounce buffer, kept between calls while small
+	lease  Lease  // nil sends every call that may wait to a worker
+	// answered says that the call was performed and only its slice given up.
+	answered bool
 
 	inflight atomic.Pointer[job] // job, for the release of the process
 }
 
 var _ guest.Gate = (*Gate)(nil)
 
+// Lease is the gate's hold on its vCPU, from the scheduler.
+type Lease interface {
+	// EnterHost says that a call into the host begins on the vCPU.
+	EnterHost()
+	// LeaveHost says that it is over, and reports whether the vCPU is still the
+	// guest's to use.
+	LeaveHost() bool
+}
+
 // New makes the gate of p.
 func New(p *proc.Process, shared *Shared) *Gate {
 	return &Gate{p: p, shared: shared, ev: event.Event{PID: p.PID, Chain: p.Chain}}
 }
+
+// SetLease lets the gate call prompt storage on the vCPU. It must be called
+// before the process runs.
+func (g *Gate) SetLease(l Lease) { g.lease = l }
 
 // Killed reports whether the process must unwind.
 func (g *Gate) Killed() bool { return g.p.Killed() }
@@ -114,16 +131,17 @@ func (g *Gate) Call(c *abi.Call) abi.Status {
 		c.Errno = p.Deny(p.Subject().Capability(row), c.Path, "")
 		return g.done(c)
 	}
+	if c.Need|c.Need2 != 0 && g.lacks(row, c) {
+		c.Errno = c.Lack
+		return g.done(c)
+	}
 	if row.Waits {
 		if g.shared.Table.waiting[c.Nr] != nil {
 			g.began = time.Now()
 			return g.wait(c)
 		}
-		if g.mayBlock(row, c) {
-			if g.tryRead(c) {
-				return g.done(c)
-			}
-			return g.offload(c)
+		if latency := g.latency(row, c); latency != vfs.Instant {
+			return g.visit(c, latency)
 		}
 	}
 	g.perform(c)
@@ -203,34 +221,82 @@ func (g *Gate) Publish() {
 	}
 }
 
-// mayBlock decides whether an operation goes to a worker.
-func (g *Gate) mayBlock(row *abi.Row, c *abi.Call) bool {
+// lacks reports whether a descriptor lacks a right that the call takes. Rights are
+// the guest's own bookkeeping: to lack one is no denial of the kernel's.
+func (g *Gate) lacks(row *abi.Row, c *abi.Call) bool {
+	fds, base := g.p.FDs(), row.Touches != abi.ObjDescriptor
+	return fds.Lacks(c.FD, c.Need, base) || c.Need2 != 0 && fds.Lacks(c.FD2, c.Need2, base)
+}
+
+// latency returns how long an operation may wait for the host.
+func (g *Gate) latency(row *abi.Row, c *abi.Call) vfs.Latency {
 	fds := g.p.FDs()
 	switch row.Touches {
 	case abi.ObjDescriptor:
-		return fds.MayBlock(c.FD) || c.Nr == abi.SysRenumber && fds.MayBlock(c.FD2)
+		l := fds.Latency(c.FD)
+		if c.Nr == abi.SysRenumber {
+			l = max(l, fds.Latency(c.FD2))
+		}
+		return l
 	case abi.ObjPath:
-		return fds.BaseMayBlock(c.FD)
+		return fds.BaseLatency(c.FD)
 	case abi.ObjTwoPaths:
-		return fds.BaseMayBlock(c.FD) || fds.BaseMayBlock(c.FD2)
+		return max(fds.BaseLatency(c.FD), fds.BaseLatency(c.FD2))
 	}
-	return false
+	return vfs.Instant
+}
+
+// visit performs an operation that may wait for the host: at once if the host has
+// what is asked for, on the vCPU if it is quick, and else on a worker.
+func (g *Gate) visit(c *abi.Call, latency vfs.Latency) abi.Status {
+	slow := latency != vfs.Prompt || g.lease == nil
+	switch c.Nr {
+	case abi.SysRead, abi.SysPread:
+		switch errno := g.tryRead(c); errno {
+		case abi.OK:
+			return g.done(c)
+		case abi.EAGAIN:
+			slow = true
+		}
+	case abi.SysSync, abi.SysDatasync:
+		slow = true
+	case abi.SysWrite, abi.SysPwrite:
+		if f, errno := g.p.FDs().Borrow(c.FD); errno == abi.OK && f.Durable() {
+			slow = true
+		}
+	}
+	if slow {
+		return g.offload(c)
+	}
+	return g.here(c)
+}
+
+// here performs an operation in the host on the vCPU. The guest stays in its call
+// until the host has answered, so that its own buffers can be used. If the
+// vCPU went to others meanwhile, or is due to, the guest gives up its slice first.
+func (g *Gate) here(c *abi.Call) abi.Status {
+	g.lease.EnterHost()
+	g.perform(c)
+	if g.lease.LeaveHost() {
+		return g.done(c)
+	}
+	g.answered = true
+	g.p.Wake()
+	return abi.Blocked
 }
 
 // tryRead serves a read here where the host has the data in memory, which is
-// cheaper than a worker by far. It reports whether it did.
-func (g *Gate) tryRead(c *abi.Call) (served bool) {
-	if c.Nr != abi.SysRead && c.Nr != abi.SysPread {
-		return false
-	}
+// cheaper than a worker by far. EAGAIN says that the data are not there; any other
+// error, that the handler knows better what to say, or the host whether it waits.
+func (g *Gate) tryRead(c *abi.Call) (errno abi.Errno) {
 	f, errno := g.p.FDs().Borrow(c.FD)
 	if errno != abi.OK {
-		return false
+		return errno
 	}
 	defer func() {
 		if r := recover(); r != nil {
 			panicked(g.shared, g.p, c, r)
-			served = true
+			errno = abi.OK // it is served, by its end
 		}
 	}()
 	var n int
@@ -240,17 +306,21 @@ func (g *Gate) tryRead(c *abi.Call) (served bool) {
 		n, errno = f.TryPread(c.Buf, c.Off)
 	}
 	if errno != abi.OK {
-		return false // it might wait, or the handler knows better what to say
+		return errno
 	}
 	c.Errno, c.Ret = abi.OK, uint64(n)
 	g.p.CountRead(n)
-	return true
+	return abi.OK
 }
 
 // Continue takes up a call that was blocked; see [guest.Gate].
 func (g *Gate) Continue(c *abi.Call) abi.Status {
 	if g.p.Killed() {
 		return abi.Killed
+	}
+	if g.answered {
+		g.answered = false
+		return g.done(c)
 	}
 	if g.job != nil {
 		return g.collect(c)

@@ -13,7 +13,7 @@ import (
 type Descriptor struct {
 	File    *vfs.File
 	Base    *vfs.Base // where a path walk may start; nil unless a directory
-	Preopen string    // guest path it was pre-opened as
+	Preopen string    // name that it was pre-opened under
 	Rights  uint64    // of the guest's ABI; the kernel only narrows them
 	Inherit uint64
 }
@@ -31,7 +31,7 @@ type FDTable struct {
 
 type slot struct {
 	used, open bool // reserved; committed
-	blocks     bool // operations on the file may wait for the host
+	latency    vfs.Latency
 	d          Descriptor
 }
 
@@ -84,7 +84,7 @@ func (t *FDTable) Commit(fd abi.FD, d Descriptor) bool {
 		return false
 	}
 	invariants.Check(t.slots[fd].used && !t.slots[fd].open, "proc: commit of a descriptor that was not reserved")
-	t.slots[fd] = slot{used: true, open: true, blocks: d.File.MayBlock(), d: d}
+	t.slots[fd] = slot{used: true, open: true, latency: d.File.Latency(), d: d}
 	return true
 }
 
@@ -139,19 +139,33 @@ func (t *FDTable) Borrow(fd abi.FD) (*vfs.File, abi.Errno) {
 	return t.slots[fd].d.File, abi.OK
 }
 
-// MayBlock reports whether operations on fd may wait for the host. It is false
-// for a number that is not open. It and BaseMayBlock take no lock: they are for
+// Latency returns how long operations on fd may wait for the host. A number that
+// is not open is answered at once. It and BaseLatency take no lock: they are for
 // the gate, on the process's own vCPU, where nobody else changes the table.
-func (t *FDTable) MayBlock(fd abi.FD) bool {
-	return fd >= 0 && int(fd) < len(t.slots) && t.slots[fd].blocks
+func (t *FDTable) Latency(fd abi.FD) vfs.Latency {
+	if fd < 0 || int(fd) >= len(t.slots) {
+		return vfs.Instant
+	}
+	return t.slots[fd].latency
 }
 
-// BaseMayBlock reports whether a walk that starts at fd may wait for the host.
-func (t *FDTable) BaseMayBlock(fd abi.FD) bool {
-	if fd < 0 || int(fd) >= len(t.slots) || t.slots[fd].d.Base == nil {
+// Lacks reports whether fd is open and lacks any of the rights in need, which are
+// the guest ABI's own. base says that it is to be a directory: what is not, is
+// better answered so. Like Latency it takes no lock.
+func (t *FDTable) Lacks(fd abi.FD, need uint64, base bool) bool {
+	if fd < 0 || int(fd) >= len(t.slots) || !t.slots[fd].open {
 		return false
 	}
-	return t.slots[fd].d.Base.MayBlock()
+	d := &t.slots[fd].d
+	return need&^d.Rights != 0 && !(base && d.Base == nil)
+}
+
+// BaseLatency returns how long a walk that starts at fd may wait for the host.
+func (t *FDTable) BaseLatency(fd abi.FD) vfs.Latency {
+	if fd < 0 || int(fd) >= len(t.slots) || t.slots[fd].d.Base == nil {
+		return vfs.Instant
+	}
+	return t.slots[fd].d.Base.Latency()
 }
 
 // basePath returns the guest path of the directory that fd stands for.

@@ -53,6 +53,11 @@ type Entity struct {
 	state atomic.Int32
 	fuel  int64 // of the next slice; only touched by the vCPU that runs it
 	next  *Entity
+
+	// Only touched by the vCPU that runs it; see lease.go.
+	seat  *seat         // the vCPU's
+	began time.Time     // of the slice
+	away  time.Duration // of the slice, spent in the host without a vCPU
 }
 
 // NewEntity wraps a task.

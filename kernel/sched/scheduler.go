@@ -42,7 +42,9 @@ type Scheduler struct {
 	closed bool
 
 	idle     atomic.Int32
+	queued   atomic.Int32 // length of the run queue, for those who only look
 	switches atomic.Uint64
+	monitor  monitor
 }
 
 // New starts the vCPUs.
@@ -58,9 +60,9 @@ func New(o Options) *Scheduler {
 	}
 	s := &Scheduler{quantum: o.Quantum, vcpus: o.VCPUs, policy: o.Policy}
 	s.ready.L = &s.mu
-	s.wg.Add(o.VCPUs)
+	s.monitor.start(s)
 	for range o.VCPUs {
-		go s.vcpu()
+		s.monitor.seat(s)
 	}
 	return s
 }
@@ -102,9 +104,12 @@ func (s *Scheduler) push(e *Entity) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.policy.Push(e)
+	s.queued.Add(1)
 	if s.idle.Load() > 0 {
 		s.ready.Signal()
+		return
 	}
+	s.monitor.look()
 }
 
 // Detach takes e off the run queue for good and reports whether it will never
@@ -137,7 +142,11 @@ func (s *Scheduler) Detach(e *Entity) bool {
 func (s *Scheduler) remove(e *Entity) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.policy.Remove(e)
+	if !s.policy.Remove(e) {
+		return false
+	}
+	s.queued.Add(-1)
+	return true
 }
 
 // pop waits for an entity and marks it running; nil means the scheduler closed.
@@ -146,6 +155,7 @@ func (s *Scheduler) pop() *Entity {
 	defer s.mu.Unlock()
 	for {
 		if e := s.policy.Pop(); e != nil {
+			s.queued.Add(-1)
 			e.state.Store(running)
 			return e
 		}
@@ -158,16 +168,22 @@ func (s *Scheduler) pop() *Entity {
 	}
 }
 
-// vcpu is the loop of one virtual processor.
-func (s *Scheduler) vcpu() {
+// vcpu is the loop of one virtual processor. It ends when the scheduler closes,
+// or when its seat was taken while its entity was in the host.
+func (s *Scheduler) vcpu(seat *seat) {
 	defer s.wg.Done()
+	defer s.monitor.leave(seat)
 	breather := time.Now()
 	for {
 		e := s.pop()
 		if e == nil {
 			return
 		}
+		e.seat = seat
 		end := s.slice(e)
+		if seat.lost() {
+			return
+		}
 		// A vCPU that goes from guest to guest never blocks. Without this, the
 		// goroutines and timers of its processor (workers, deadlines) would wait
 		// for Go's own preemption, 10 ms away.
@@ -185,9 +201,10 @@ const breath = time.Millisecond
 // slice runs e once, files it by the outcome, and returns when that was.
 func (s *Scheduler) slice(e *Entity) (end time.Time) {
 	start := time.Now()
+	e.began, e.away = start, 0
 	out, used := e.task.Run(e.fuel)
 	end = time.Now()
-	d := end.Sub(start)
+	d := end.Sub(start) - e.away
 	s.switches.Add(1)
 	e.task.Charge(d)
 	switch out {
@@ -212,6 +229,7 @@ func (s *Scheduler) slice(e *Entity) (end time.Time) {
 // that wait are left as they are; the owner ends them before.
 func (s *Scheduler) Close() {
 	s.close()
+	s.monitor.stop()
 	s.wg.Wait()
 }
 

@@ -102,8 +102,16 @@ func (f *File) Base() *Base { return f.base }
 // Stream reports whether the file is a stream, whose reads may wait for ever.
 func (f *File) Stream() bool { return f.stream != nil }
 
-// MayBlock reports whether operations on the file may wait for the host.
-func (f *File) MayBlock() bool { return f.stream != nil || f.at.node.MayBlock() }
+// Latency returns how long operations on the file may wait for the host.
+func (f *File) Latency() Latency {
+	if f.stream != nil {
+		return Unbounded
+	}
+	return latencyOf(f.at.node)
+}
+
+// Durable reports whether writes are to reach storage before they return.
+func (f *File) Durable() bool { return f.Flags()&(abi.OSync|abi.ODsync) != 0 }
 
 // Flags returns the access mode and the flags that can change.
 func (f *File) Flags() abi.OpenFlags { return abi.OpenFlags(f.flags.Load()) }
@@ -254,8 +262,11 @@ func clamp(bufs [][]byte) [][]byte {
 
 // SeekTo moves the offset and returns where it is.
 func (f *File) SeekTo(off int64, whence uint32) (int64, abi.Errno) {
-	if f.stream != nil {
+	switch {
+	case f.stream != nil:
 		return 0, abi.ESPIPE
+	case f.typ == abi.TypeDirectory:
+		return 0, abi.EBADF // a listing goes on by cookie
 	}
 	var from int64
 	f.mu.Lock()
@@ -266,9 +277,6 @@ func (f *File) SeekTo(off int64, whence uint32) (int64, abi.Errno) {
 	case abi.SeekCur:
 		from = f.off
 	case abi.SeekEnd:
-		if f.typ == abi.TypeDirectory {
-			return 0, abi.EINVAL
-		}
 		st, errno := f.at.node.Stat()
 		if errno != abi.OK {
 			return 0, errno
@@ -311,9 +319,7 @@ func (f *File) Allocate(off, length int64) abi.Errno {
 	switch {
 	case f.stream != nil:
 		return abi.ESPIPE
-	case f.typ == abi.TypeDirectory:
-		return abi.ENODEV
-	case flags&abi.OWrite == 0:
+	case f.typ == abi.TypeDirectory, flags&abi.OWrite == 0:
 		return abi.EBADF
 	case off < 0 || length <= 0:
 		return abi.EINVAL

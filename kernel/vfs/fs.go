@@ -27,7 +27,8 @@ type Node interface {
 	Readlink() (string, abi.Errno)
 	// Open opens the object (regular file, directory, or device) for I/O. It
 	// never blocks on a FIFO or device and never follows a link. Of flags only
-	// access, OAppend, OTrunc, and the sync flags matter here.
+	// access, OAppend, OTrunc (EINVAL without OWrite), and the sync flags matter
+	// here.
 	Open(flags abi.OpenFlags) (Handle, abi.Errno)
 	// SetTimes sets the times whose pointer is not nil, in ns since 1970.
 	SetTimes(atime, mtime *int64) abi.Errno
@@ -39,7 +40,7 @@ type Node interface {
 }
 
 // Dir is implemented by Nodes that are directories which can change. Names are
-// single components as for Lookup. Each method is atomic towards the file
+// single components as for Lookup, of at most 255 bytes (ENAMETOOLONG). Each method is atomic towards the file
 // system and refuses what already exists as POSIX does.
 type Dir interface {
 	Node
@@ -62,14 +63,17 @@ type Dir interface {
 // concurrent use. Vectors are at most [abi.MaxTransfer] bytes in all.
 type Handle interface {
 	// ReadAt reads into the buffers; 0, OK is the end of the file. A stream
-	// ignores off.
+	// ignores off. For it and for WriteAt, an offset below 0, or one from which
+	// the buffers pass 2^63, is EINVAL, and what the handle was not opened for
+	// EBADF.
 	ReadAt(bufs [][]byte, off int64) (int, abi.Errno)
 	// WriteAt writes the buffers. A handle opened with OAppend ignores off and
 	// returns the offset after the data.
 	WriteAt(bufs [][]byte, off int64) (n int, end int64, errno abi.Errno)
 	// Readdir returns entries after cookie (0 starts), "." and ".." not among
 	// them, at most max, in an order in which every entry that stays is seen
-	// exactly once.
+	// exactly once. A directory that was removed is ENOENT, and a cookie that was
+	// never given out no worse than EINVAL.
 	Readdir(cookie uint64, max int) ([]abi.Dirent, abi.Errno)
 	Truncate(size int64) abi.Errno
 	Sync(dataOnly bool) abi.Errno
@@ -87,6 +91,42 @@ type Typed interface{ Type() abi.FileType }
 // one by one. It is used only where nothing is mounted or denied beneath.
 type Pather interface {
 	LookupPath(rel string) (Node, abi.Errno)
+}
+
+// Finder is a Node that was told the object's attributes when it was looked up.
+// They are used only right after the walk that looked it up.
+type Finder interface {
+	// Found returns them; false says that they may be out of date.
+	Found() (abi.Stat, bool)
+}
+
+// Prompter is a Node whose operations, though they may wait for the host, do so
+// for local storage only, which answers or fails in its own time. The gate then
+// calls it from the guest's vCPU, with the guest's own buffers, and the scheduler
+// gives the vCPU to others if it takes long. What may never answer (a network, a
+// FUSE server) must not be prompt: a process in such a call could not be released.
+// Syncing is never prompt.
+type Prompter interface{ Prompt() bool }
+
+// Latency is how long operations may wait for the host.
+type Latency uint8
+
+// The latencies, in their order.
+const (
+	Instant   Latency = iota // never
+	Prompt                   // for local storage
+	Unbounded                // perhaps for ever
+)
+
+// latencyOf returns the latency of operations on n.
+func latencyOf(n Node) Latency {
+	if !n.MayBlock() {
+		return Instant
+	}
+	if p, ok := n.(Prompter); ok && p.Prompt() {
+		return Prompt
+	}
+	return Unbounded
 }
 
 // Allocator is a Handle that can reserve space. It makes the file at least

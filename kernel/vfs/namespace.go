@@ -59,19 +59,19 @@ type Namespace struct {
 
 // mount is one mounted file system.
 type mount struct {
-	fs     FileSystem
-	root   Node
-	blocks bool
+	fs   FileSystem
+	root Node
 }
 
 // point is a place in the tree of mount points.
 type point struct {
-	path   string // canonical
-	ino    uint64
-	mount  *mount // nil if nothing is mounted here
-	kids   map[string]*point
-	order  []*point // kids, in the order in which they are listed
-	blocks bool     // something mounted here or beneath may block
+	path  string // canonical
+	ino   uint64
+	mount *mount // nil if nothing is mounted here
+	kids  map[string]*point
+	order []*point // kids, in the order in which they are listed
+	// latency is the greatest of what is mounted here or beneath.
+	latency Latency
 }
 
 // NewNamespace makes an empty namespace: a synthetic root.
@@ -114,14 +114,15 @@ func (ns *Namespace) Mount(guest string, fs FileSystem) (err error) {
 	} else if guest == "/" && typ != abi.TypeDirectory {
 		return fmt.Errorf("mount /: %w", abi.ENOTDIR)
 	}
-	m := &mount{fs: fs, root: root, blocks: root.MayBlock()}
+	m := &mount{fs: fs, root: root}
+	latency := latencyOf(root)
 	ns.mu.Lock()
 	defer ns.mu.Unlock()
 	if ns.closed.Load() {
 		return fmt.Errorf("mount %s: the namespace is closed", guest)
 	}
 	at := ns.root
-	at.blocks = at.blocks || m.blocks
+	at.latency = max(at.latency, latency)
 	for _, name := range strings.FieldsFunc(guest, func(r rune) bool { return r == '/' }) {
 		kid := at.kids[ns.key(name)]
 		if kid == nil {
@@ -130,7 +131,7 @@ func (ns *Namespace) Mount(guest string, fs FileSystem) (err error) {
 			at.order = append(at.order, kid)
 		}
 		at = kid
-		at.blocks = at.blocks || m.blocks
+		at.latency = max(at.latency, latency)
 	}
 	if at.mount != nil {
 		return fmt.Errorf("mount %s: something is mounted there already", guest)
@@ -187,9 +188,9 @@ func (ns *Namespace) Len() int {
 	return len(ns.mounts)
 }
 
-// MayBlock reports whether any operation on a path may wait for the host.
-// [Base.MayBlock] is the finer question.
-func (ns *Namespace) MayBlock() bool { return ns.root.blocks }
+// Latency returns how long an operation on any path may wait for the host.
+// [Base.Latency] is the finer question.
+func (ns *Namespace) Latency() Latency { return ns.root.latency }
 
 // Close closes every file system. Walks fail with EIO from then on; one that is
 // under way on another goroutine finishes safely. It is idempotent.

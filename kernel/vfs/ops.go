@@ -62,6 +62,11 @@ func (ns *Namespace) Stat(a Access, base *Base, path string, follow bool) (abi.S
 	if errno := w.decide(abi.ActRead, s.path); errno != abi.OK {
 		return abi.Stat{}, errno
 	}
+	if f, ok := s.node.(Finder); ok && s.own {
+		if st, ok := f.Found(); ok {
+			return st, abi.OK
+		}
+	}
 	return s.node.Stat()
 }
 
@@ -253,7 +258,8 @@ func (t *target) object() (spot, abi.FileType, abi.Errno) {
 }
 
 // Symlink makes a symbolic link at path. Its target is not looked at: following
-// it is decided when it is followed.
+// it is decided when it is followed. An absolute one that could not be followed
+// from base, whatever is there, is refused like leaving it.
 func (ns *Namespace) Symlink(a Access, to string, base *Base, path string) abi.Errno {
 	if !ns.enter() {
 		return abi.EIO
@@ -274,10 +280,18 @@ func (ns *Namespace) Symlink(a Access, to string, base *Base, path string) abi.E
 		return errno
 	}
 	if t.last.slash {
-		if _, _, errno := t.object(); errno != abi.OK {
+		switch _, typ, errno := t.object(); {
+		case errno != abi.OK:
 			return errno
+		case typ != abi.TypeDirectory:
+			return abi.ENOTDIR
 		}
 		return abi.EEXIST
+	}
+	if to[0] == '/' && a != nil {
+		if _, ok := ns.within(base.at.path, to); !ok {
+			return abi.EPERM
+		}
 	}
 	return t.dir.Symlink(t.last.name, to)
 }

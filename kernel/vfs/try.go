@@ -3,13 +3,14 @@ package vfs
 import "github.com/agentos-kernel/agentos/kernel/abi"
 
 // tryReader is implemented by handles that can read what the host has in memory
-// without waiting; EAGAIN says that it might wait.
+// without waiting. EAGAIN says that it might wait, ENOTSUP that the host cannot
+// be asked whether it would.
 type tryReader interface {
 	TryReadAt(bufs [][]byte, off int64) (int, abi.Errno)
 }
 
 // TryRead is Read where that cannot wait for the host. EAGAIN means that it
-// might, and that nothing was done.
+// might, ENOTSUP that this cannot be known, and either that nothing was done.
 func (f *File) TryRead(bufs [][]byte) (int, abi.Errno) {
 	flags := f.Flags()
 	if f.stream != nil || f.readable(flags) != abi.OK || !f.mu.TryLock() {

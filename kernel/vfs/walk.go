@@ -24,9 +24,13 @@ type Base struct {
 // Path returns the canonical guest path.
 func (b *Base) Path() string { return b.at.path }
 
-// MayBlock reports whether an operation on a path from b may wait for the host.
-func (b *Base) MayBlock() bool {
-	return b.at.node.MayBlock() || b.at.pt != nil && b.at.pt.blocks
+// Latency returns how long an operation on a path from b may wait for the host.
+func (b *Base) Latency() Latency {
+	l := latencyOf(b.at.node)
+	if b.at.pt != nil {
+		l = max(l, b.at.pt.latency)
+	}
+	return l
 }
 
 // spot is one directory or file that a walk has reached.
@@ -164,31 +168,44 @@ func (w *walker) along(p string) (last, abi.Errno) {
 // hurry takes all components of p but the last at once, where nothing between
 // has a say and the file system can. It returns what is left to walk.
 func (w *walker) hurry(p string) string {
-	if w.slow {
-		return p
-	}
-	top := w.top()
-	dir, ok := top.node.(Pather)
-	if !ok || top.pt != nil || !plain(p) {
-		return p
-	}
 	end := strings.LastIndexByte(strings.TrimRight(p, "/"), '/')
-	if end < 0 || strings.IndexByte(p[:end], '/') < 0 {
+	if end < 0 {
 		return p
 	}
-	if w.a != nil && (w.a.Subject().HidesBeneath(top.path) || !w.a.Subject().Visible(top.path)) {
-		return p
-	}
-	n, errno := dir.LookupPath(p[:end])
-	if errno != abi.OK {
+	s, typ, ok := w.jump(p, p[:end])
+	if !ok {
 		return p // the slow way finds out what is wrong, and where
 	}
-	if typ, errno := typeOf(n); errno != abi.OK || typ != abi.TypeDirectory {
-		n.Close()
+	if typ != abi.TypeDirectory {
+		s.close()
 		return p
 	}
-	w.stack = append(w.stack, spot{node: n, mount: top.mount, path: join(top.path, p[:end]), own: true, jump: true})
+	s.jump = true
+	w.stack = append(w.stack, s)
 	return p[end+1:]
+}
+
+// jump looks up rel, a beginning of p, at once. It reports false where that
+// cannot be, or failed.
+func (w *walker) jump(p, rel string) (spot, abi.FileType, bool) {
+	top := w.top()
+	dir, ok := top.node.(Pather)
+	if w.slow || !ok || top.pt != nil || strings.IndexByte(rel, '/') < 0 || !plain(p) {
+		return spot{}, 0, false
+	}
+	if w.a != nil && (w.a.Subject().HidesBeneath(top.path) || !w.a.Subject().Visible(top.path)) {
+		return spot{}, 0, false
+	}
+	n, errno := dir.LookupPath(rel)
+	if errno != abi.OK {
+		return spot{}, 0, false
+	}
+	typ, errno := typeOf(n)
+	if errno != abi.OK {
+		n.Close()
+		return spot{}, 0, false
+	}
+	return spot{node: n, mount: top.mount, path: join(top.path, rel), own: true}, typ, true
 }
 
 // plain reports whether p, apart from slashes at its end, is made of ordinary
@@ -305,6 +322,12 @@ func (w *walker) mounted(dir *spot, kid *point, name string) (spot, abi.Errno) {
 func (w *walker) find(p string, follow bool) (spot, abi.FileType, abi.Errno) {
 	if errno := checkPath(p); errno != abi.OK {
 		return spot{}, 0, errno
+	}
+	if p[0] != '/' && p[len(p)-1] != '/' {
+		// No link is in it, so it does not matter whether one is followed.
+		if s, typ, ok := w.jump(p, p); ok {
+			return s, typ, abi.OK
+		}
 	}
 	for {
 		l, errno := w.along(p)

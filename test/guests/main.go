@@ -49,6 +49,7 @@ var behaviours = map[string]func([]string) error{
 	"mv":         func(a []string) error { return os.Rename(a[0], a[1]) },
 	"panic":      func([]string) error { panic("on purpose") },
 	"probe":      probe,
+	"records":    writeRecords,
 	"rm":         func(a []string) error { return os.Remove(a[0]) },
 	"shout":      shout,
 	"sleep":      sleep,

@@ -4,10 +4,10 @@ import "github.com/agentos-kernel/agentos/kernel/abi"
 
 func fdAdvise(p *Process, a []uint64) abi.Errno {
 	off, n := int64(a[1]), int64(a[2])
-	if off < 0 || n < 0 || uint32(a[3]) > 5 {
+	if uint32(a[3]) > 5 {
 		return abi.EINVAL
 	}
-	c := p.onFD(abi.SysAdvise, "fd_advise", a[0])
+	c := p.onFD(abi.SysAdvise, "fd_advise", a[0], RightFdAdvise)
 	c.Off, c.Len = off, n
 	c.Arg[0] = uint64(uint32(a[3]))
 	return p.done(c)
@@ -15,31 +15,25 @@ func fdAdvise(p *Process, a []uint64) abi.Errno {
 
 func fdAllocate(p *Process, a []uint64) abi.Errno {
 	off, n := int64(a[1]), int64(a[2])
-	if off < 0 || n <= 0 {
-		return abi.EINVAL
-	}
-	if off+n < 0 {
-		return abi.EFBIG
-	}
-	c := p.onFD(abi.SysAllocate, "fd_allocate", a[0])
+	c := p.onFD(abi.SysAllocate, "fd_allocate", a[0], RightFdAllocate)
 	c.Off, c.Len = off, n
 	return p.done(c)
 }
 
 func fdClose(p *Process, a []uint64) abi.Errno {
-	return p.done(p.onFD(abi.SysClose, "fd_close", a[0]))
+	return p.done(p.onFD(abi.SysClose, "fd_close", a[0], 0))
 }
 
 func fdDatasync(p *Process, a []uint64) abi.Errno {
-	return p.done(p.onFD(abi.SysDatasync, "fd_datasync", a[0]))
+	return p.done(p.onFD(abi.SysDatasync, "fd_datasync", a[0], RightFdDatasync))
 }
 
 func doFdSync(p *Process, a []uint64) abi.Errno {
-	return p.done(p.onFD(abi.SysSync, "fd_sync", a[0]))
+	return p.done(p.onFD(abi.SysSync, "fd_sync", a[0], RightFdSync))
 }
 
 func fdRenumber(p *Process, a []uint64) abi.Errno {
-	c := p.onFD(abi.SysRenumber, "fd_renumber", a[0])
+	c := p.onFD(abi.SysRenumber, "fd_renumber", a[0], 0)
 	c.FD2 = abi.FD(uint32(a[1]))
 	return p.done(c)
 }
@@ -49,7 +43,7 @@ func fdFdstatGet(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EFAULT
 	}
-	c := p.onFD(abi.SysFdinfo, "fd_fdstat_get", a[0])
+	c := p.onFD(abi.SysFdinfo, "fd_fdstat_get", a[0], 0)
 	p.Host.Enter(c)
 	if c.Errno == abi.OK {
 		encodeFdstat(out, &c.Info)
@@ -62,19 +56,19 @@ func fdFdstatSetFlags(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EINVAL
 	}
-	c := p.onFD(abi.SysFcntl, "fd_fdstat_set_flags", a[0])
+	c := p.onFD(abi.SysFcntl, "fd_fdstat_set_flags", a[0], RightFdFdstatSetFlags)
 	c.Open = flags
 	return p.done(c)
 }
 
 func fdFdstatSetRights(p *Process, a []uint64) abi.Errno {
-	c := p.onFD(abi.SysRights, "fd_fdstat_set_rights", a[0])
+	c := p.onFD(abi.SysRights, "fd_fdstat_set_rights", a[0], 0)
 	c.Arg = [2]uint64{a[1], a[2]}
 	return p.done(c)
 }
 
 func fdFilestatGet(p *Process, a []uint64) abi.Errno {
-	return p.filestat(p.onFD(abi.SysFstat, "fd_filestat_get", a[0]), a[1])
+	return p.filestat(p.onFD(abi.SysFstat, "fd_filestat_get", a[0], RightFdFilestatGet), a[1])
 }
 
 // filestat performs c and stores its Stat at result.
@@ -91,16 +85,13 @@ func (p *Process) filestat(c *abi.Call, result uint64) abi.Errno {
 }
 
 func fdFilestatSetSize(p *Process, a []uint64) abi.Errno {
-	if int64(a[1]) < 0 {
-		return abi.EINVAL
-	}
-	c := p.onFD(abi.SysTruncate, "fd_filestat_set_size", a[0])
+	c := p.onFD(abi.SysTruncate, "fd_filestat_set_size", a[0], RightFdFilestatSetSize)
 	c.Off = int64(a[1])
 	return p.done(c)
 }
 
 func fdFilestatSetTimes(p *Process, a []uint64) abi.Errno {
-	c := p.onFD(abi.SysFutimes, "fd_filestat_set_times", a[0])
+	c := p.onFD(abi.SysFutimes, "fd_filestat_set_times", a[0], RightFdFilestatSetTimes)
 	if !setTimes(c, a[1], a[2], uint32(a[3])) {
 		return abi.EINVAL
 	}
@@ -125,19 +116,19 @@ func setTimes(c *abi.Call, atime, mtime uint64, f uint32) bool {
 }
 
 func fdRead(p *Process, a []uint64) abi.Errno {
-	return p.transfer(p.onFD(abi.SysRead, "fd_read", a[0]), a[1], a[2], a[3])
+	return p.transfer(p.onIO(abi.SysRead, "fd_read", a[0], RightFdRead), a[1], a[2], a[3])
 }
 
 func fdWrite(p *Process, a []uint64) abi.Errno {
-	return p.transfer(p.onFD(abi.SysWrite, "fd_write", a[0]), a[1], a[2], a[3])
+	return p.transfer(p.onIO(abi.SysWrite, "fd_write", a[0], RightFdWrite), a[1], a[2], a[3])
 }
 
 func fdPread(p *Process, a []uint64) abi.Errno {
-	return p.transferAt(p.onFD(abi.SysPread, "fd_pread", a[0]), a)
+	return p.transferAt(p.onIO(abi.SysPread, "fd_pread", a[0], RightFdRead|RightFdSeek), a)
 }
 
 func fdPwrite(p *Process, a []uint64) abi.Errno {
-	return p.transferAt(p.onFD(abi.SysPwrite, "fd_pwrite", a[0]), a)
+	return p.transferAt(p.onIO(abi.SysPwrite, "fd_pwrite", a[0], RightFdWrite|RightFdSeek), a)
 }
 
 func (p *Process) transferAt(c *abi.Call, a []uint64) abi.Errno {
@@ -152,14 +143,14 @@ func fdSeek(p *Process, a []uint64) abi.Errno {
 	if uint32(a[2]) > abi.SeekEnd {
 		return abi.EINVAL
 	}
-	c := p.onFD(abi.SysSeek, "fd_seek", a[0])
+	c := p.onFD(abi.SysSeek, "fd_seek", a[0], RightFdSeek)
 	c.Off = int64(a[1])
 	c.Flags = uint32(a[2])
 	return p.value(c, a[3])
 }
 
 func fdTell(p *Process, a []uint64) abi.Errno {
-	c := p.onFD(abi.SysSeek, "fd_tell", a[0])
+	c := p.onFD(abi.SysSeek, "fd_tell", a[0], RightFdTell)
 	c.Off = 0
 	c.Flags = abi.SeekCur
 	return p.value(c, a[1])
@@ -168,7 +159,7 @@ func fdTell(p *Process, a []uint64) abi.Errno {
 // preopen returns the guest path that a descriptor was pre-opened as. Others
 // are bad descriptors to the interface, which is how programs find the last.
 func (p *Process) preopen(via string, fd uint64) (string, abi.Errno) {
-	c := p.onFD(abi.SysFdinfo, via, fd)
+	c := p.onFD(abi.SysFdinfo, via, fd, 0)
 	p.Host.Enter(c)
 	if c.Errno != abi.OK {
 		return "", c.Errno

@@ -2,13 +2,14 @@ package wasip1
 
 import "github.com/agentos-kernel/agentos/kernel/abi"
 
-// onPath prepares a call on a path relative to a directory.
-func (p *Process) onPath(nr abi.Sysno, via string, dir, ptr, n uint64) (*abi.Call, abi.Errno) {
+// onPath prepares a call on a path relative to a directory, of which it takes the
+// rights in need.
+func (p *Process) onPath(nr abi.Sysno, via string, need, dir, ptr, n uint64) (*abi.Call, abi.Errno) {
 	path, errno := p.path(ptr, n)
 	if errno != abi.OK {
 		return nil, errno
 	}
-	c := p.onFD(nr, via, dir)
+	c := p.onFD(nr, via, dir, need)
 	c.Flags = 0
 	c.Path = path
 	c.Path2 = ""
@@ -33,8 +34,8 @@ func (p *Process) enterPath(c *abi.Call) abi.Errno {
 	return c.Errno
 }
 
-func (p *Process) simplePath(nr abi.Sysno, via string, a []uint64) abi.Errno {
-	c, errno := p.onPath(nr, via, a[0], a[1], a[2])
+func (p *Process) simplePath(nr abi.Sysno, via string, need uint64, a []uint64) abi.Errno {
+	c, errno := p.onPath(nr, via, need, a[0], a[1], a[2])
 	if errno != abi.OK {
 		return errno
 	}
@@ -42,15 +43,15 @@ func (p *Process) simplePath(nr abi.Sysno, via string, a []uint64) abi.Errno {
 }
 
 func pathCreateDirectory(p *Process, a []uint64) abi.Errno {
-	return p.simplePath(abi.SysMkdir, "path_create_directory", a)
+	return p.simplePath(abi.SysMkdir, "path_create_directory", RightPathCreateDirectory, a)
 }
 
 func pathRemoveDirectory(p *Process, a []uint64) abi.Errno {
-	return p.simplePath(abi.SysRmdir, "path_remove_directory", a)
+	return p.simplePath(abi.SysRmdir, "path_remove_directory", RightPathRemoveDirectory, a)
 }
 
 func pathUnlinkFile(p *Process, a []uint64) abi.Errno {
-	return p.simplePath(abi.SysUnlink, "path_unlink_file", a)
+	return p.simplePath(abi.SysUnlink, "path_unlink_file", RightPathUnlinkFile, a)
 }
 
 func pathFilestatGet(p *Process, a []uint64) abi.Errno {
@@ -62,7 +63,7 @@ func pathFilestatGet(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EFAULT
 	}
-	c, errno := p.onPath(abi.SysStat, "path_filestat_get", a[0], a[2], a[3])
+	c, errno := p.onPath(abi.SysStat, "path_filestat_get", RightPathFilestatGet, a[0], a[2], a[3])
 	if errno != abi.OK {
 		return errno
 	}
@@ -78,7 +79,7 @@ func pathFilestatSetTimes(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EINVAL
 	}
-	c, errno := p.onPath(abi.SysUtimes, "path_filestat_set_times", a[0], a[2], a[3])
+	c, errno := p.onPath(abi.SysUtimes, "path_filestat_set_times", RightPathFilestatSetTimes, a[0], a[2], a[3])
 	if errno != abi.OK {
 		return errno
 	}
@@ -94,29 +95,30 @@ func pathLink(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EINVAL
 	}
-	c, errno := p.onPath(abi.SysLink, "path_link", a[0], a[2], a[3])
+	c, errno := p.onPath(abi.SysLink, "path_link", RightPathLinkSource, a[0], a[2], a[3])
 	if errno != abi.OK {
 		return errno
 	}
 	c.Flags = flags
-	return p.toPath(c, a[4], a[5], a[6])
+	return p.toPath(c, RightPathLinkTarget, a[4], a[5], a[6])
 }
 
 func pathRename(p *Process, a []uint64) abi.Errno {
-	c, errno := p.onPath(abi.SysRename, "path_rename", a[0], a[1], a[2])
+	c, errno := p.onPath(abi.SysRename, "path_rename", RightPathRenameSource, a[0], a[1], a[2])
 	if errno != abi.OK {
 		return errno
 	}
-	return p.toPath(c, a[3], a[4], a[5])
+	return p.toPath(c, RightPathRenameTarget, a[3], a[4], a[5])
 }
 
-// toPath adds the second directory and path to c and performs it.
-func (p *Process) toPath(c *abi.Call, dir, ptr, n uint64) abi.Errno {
+// toPath adds the second directory, of which the call takes the rights in need,
+// and path to c and performs it.
+func (p *Process) toPath(c *abi.Call, need, dir, ptr, n uint64) abi.Errno {
 	path, errno := p.path(ptr, n)
 	if errno != abi.OK {
 		return errno
 	}
-	c.FD2 = abi.FD(uint32(dir))
+	c.FD2, c.Need2 = abi.FD(uint32(dir)), need
 	c.Path2 = path
 	return p.enterPath(c)
 }
@@ -128,7 +130,7 @@ func pathSymlink(p *Process, a []uint64) abi.Errno {
 	if errno != abi.OK {
 		return errno
 	}
-	c, errno := p.onPath(abi.SysSymlink, "path_symlink", a[2], a[3], a[4])
+	c, errno := p.onPath(abi.SysSymlink, "path_symlink", RightPathSymlink, a[2], a[3], a[4])
 	if errno != abi.OK {
 		return errno
 	}
@@ -147,7 +149,7 @@ func pathReadlink(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EFAULT
 	}
-	c, errno := p.onPath(abi.SysReadlink, "path_readlink", a[0], a[1], a[2])
+	c, errno := p.onPath(abi.SysReadlink, "path_readlink", RightPathReadlink, a[0], a[1], a[2])
 	if errno != abi.OK {
 		return errno
 	}
@@ -213,13 +215,23 @@ func pathOpen(p *Process, a []uint64) abi.Errno {
 	if !ok {
 		return abi.EFAULT
 	}
-	c, errno := p.onPath(abi.SysOpen, "path_open", a[0], a[2], a[3])
+	need := RightPathOpen
+	if oflags&oCreat != 0 {
+		need |= RightPathCreateFile
+	}
+	if oflags&oTrunc != 0 {
+		need |= RightPathFilestatSetSize
+	}
+	c, errno := p.onPath(abi.SysOpen, "path_open", need, a[0], a[2], a[3])
 	if errno != abi.OK {
 		return errno
 	}
 	c.Flags = follow
 	c.Open = flags
-	c.Arg = [2]uint64{a[5], a[6]}
+	if oflags&oTrunc != 0 {
+		c.Lack = abi.EPERM
+	}
+	c.Arg = [2]uint64{a[5] & RightsAll, a[6] & RightsAll} // libraries ask for all bits there are
 	if errno = p.enterPath(c); errno == abi.OK {
 		le.PutUint32(out, uint32(c.Ret))
 	}

@@ -200,7 +200,7 @@ func sockSend(p *Process, a []uint64) abi.Errno     { return p.noSocket("sock_se
 func sockShutdown(p *Process, a []uint64) abi.Errno { return p.noSocket("sock_shutdown", a[0]) }
 
 func (p *Process) noSocket(via string, fd uint64) abi.Errno {
-	c := p.onFD(abi.SysFdinfo, via, fd)
+	c := p.onFD(abi.SysFdinfo, via, fd, 0)
 	p.Host.Enter(c)
 	if c.Errno != abi.OK {
 		return c.Errno

@@ -44,13 +44,23 @@ func (p *Process) begin(nr abi.Sysno, via string) *abi.Call {
 	c.Via = via
 	c.Errno = abi.OK
 	c.Ret = 0
+	c.Need, c.Need2 = 0, 0
 	return c
 }
 
-// onFD prepares a call on a descriptor.
-func (p *Process) onFD(nr abi.Sysno, via string, fd uint64) *abi.Call {
+// onFD prepares a call on a descriptor, of which it takes the rights in need.
+func (p *Process) onFD(nr abi.Sysno, via string, fd uint64, need uint64) *abi.Call {
 	c := p.begin(nr, via)
 	c.FD = abi.FD(uint32(fd))
+	c.Need, c.Lack = need, abi.ENOTCAPABLE
+	return c
+}
+
+// onIO is onFD for reading and writing: without the right a descriptor is not open
+// for that, as POSIX says it.
+func (p *Process) onIO(nr abi.Sysno, via string, fd uint64, need uint64) *abi.Call {
+	c := p.onFD(nr, via, fd, need)
+	c.Lack = abi.EBADF
 	return c
 }
 

@@ -23,7 +23,7 @@ func fdReaddir(p *Process, a []uint64) abi.Errno {
 	if cookie < dotEntries {
 		// The directory's own number also stands for its parent's, which a
 		// program has no business to know.
-		c := p.onFD(abi.SysFstat, "fd_readdir", a[0])
+		c := p.onFD(abi.SysFstat, "fd_readdir", a[0], RightFdReaddir)
 		p.Host.Enter(c)
 		if c.Errno != abi.OK {
 			return c.Errno
@@ -38,7 +38,7 @@ func fdReaddir(p *Process, a []uint64) abi.Errno {
 	}
 	kernel := cookie - dotEntries
 	for !w.full() {
-		c := p.onFD(abi.SysReaddir, "fd_readdir", a[0])
+		c := p.onFD(abi.SysReaddir, "fd_readdir", a[0], RightFdReaddir)
 		c.Off = int64(kernel)
 		c.Len = int64(min(w.room()/sizeDirent+1, maxEntries))
 		p.Host.Enter(c)

@@ -88,6 +88,9 @@ func open(p *proc.Process, c *abi.Call) abi.Errno {
 		return errno
 	}
 	defer release(d.File)
+	if (c.Arg[0]|c.Arg[1])&^d.Inherit != 0 {
+		return abi.ENOTCAPABLE
+	}
 	fd, errno := p.FDs().Reserve()
 	if errno != abi.OK {
 		return errno
@@ -103,7 +106,7 @@ func open(p *proc.Process, c *abi.Call) abi.Errno {
 		return errno
 	}
 	if !p.FDs().Commit(fd, proc.Descriptor{
-		File: f, Base: f.Base(), Rights: c.Arg[0] & d.Inherit, Inherit: c.Arg[1] & d.Inherit,
+		File: f, Base: f.Base(), Rights: c.Arg[0], Inherit: c.Arg[1],
 	}) {
 		release(f) // the process is ending
 		return abi.EBADF

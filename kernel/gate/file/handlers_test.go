@@ -78,7 +78,7 @@ func (m *machine) call(nr abi.Sysno, c abi.Call, want abi.Errno) *abi.Call {
 
 func (m *machine) open(path string, flags abi.OpenFlags) abi.FD {
 	m.Helper()
-	return abi.FD(m.call(abi.SysOpen, abi.Call{FD: m.root, Path: path, Open: flags, Arg: [2]uint64{0x3, 0x30}}, abi.OK).Ret)
+	return abi.FD(m.call(abi.SysOpen, abi.Call{FD: m.root, Path: path, Open: flags, Arg: [2]uint64{0x3, 0}}, abi.OK).Ret)
 }
 
 func TestEveryRowHasAHandler(t *testing.T) {
@@ -126,6 +126,8 @@ func TestLifeOfAFile(t *testing.T) {
 	if c := m.call(abi.SysFdinfo, abi.Call{FD: fd}, abi.OK); c.Info.Type != abi.TypeRegular || c.Info.Flags != abi.ORead|abi.OWrite|abi.OAppend || c.Info.Rights != 0x3 || c.Info.Inherit != 0 || c.Info.Preopen != "" {
 		t.Errorf("fdinfo %+v", c.Info)
 	}
+	m.call(abi.SysOpen, abi.Call{FD: m.root, Path: "f", Open: abi.ORead, Arg: [2]uint64{0x10, 0}}, abi.ENOTCAPABLE)
+	m.call(abi.SysOpen, abi.Call{FD: m.root, Path: "f", Open: abi.ORead, Arg: [2]uint64{0, 0x10}}, abi.ENOTCAPABLE)
 	m.call(abi.SysRights, abi.Call{FD: fd, Arg: [2]uint64{0x4, 0}}, abi.ENOTCAPABLE)
 	m.call(abi.SysRights, abi.Call{FD: fd, Arg: [2]uint64{0x1, 0}}, abi.OK)
 	m.call(abi.SysRights, abi.Call{FD: fd, Arg: [2]uint64{0x3, 0}}, abi.ENOTCAPABLE)

@@ -1,8 +1,8 @@
 package fstest
 
 import (
+	"bytes"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -45,246 +45,192 @@ func (o *Open) Decide(act abi.Action, canonical string) abi.Errno {
 // Hidden implements [vfs.Access].
 func (o *Open) Hidden(canonical string) { o.Unfound = append(o.Unfound, canonical) }
 
+// Maker makes one kind of file system.
+type Maker struct {
+	Name string
+	// Make returns an empty file system that can change. It is called again for
+	// every attempt to shorten a sequence.
+	Make func(t testing.TB) vfs.FileSystem
+}
+
 // Compare does the same random operations, chosen by seed, on two empty file
-// systems, through a namespace each, and fails at the first result that differs.
-// It closes both.
+// systems, and fails at the first result that differs. It closes both. Unlike
+// [Agree] it cannot begin again, and so does not shorten what it shows.
 func Compare(t *testing.T, seed uint64, ops int, caps Caps, a, b vfs.FileSystem) {
 	t.Helper()
-	x, y := newPlayer(t, a), newPlayer(t, b)
-	defer x.close()
-	defer y.close()
-	rng := rand.New(rand.NewPCG(seed, 1))
-	for i := range ops {
-		op := choose(rng, caps)
-		got, want := x.play(op), y.play(op)
-		if got != want {
-			t.Fatalf("seed %d, operation %d, %s:\n  first:  %s\n  second: %s", seed, i, op, got, want)
-		}
+	once := func(name string, fs vfs.FileSystem) Maker {
+		return Maker{name, func(testing.TB) vfs.FileSystem { return fs }}
 	}
-	if got, want := x.tree("/"), y.tree("/"); got != want {
-		t.Fatalf("seed %d: the trees differ\nfirst:\n%s\nsecond:\n%s", seed, got, want)
+	list := decode(random(seed, ops), caps)
+	if d := round(t, list, false, []Maker{once("first", a), once("second", b)}); d != nil {
+		t.Fatalf("seed %d: %s", seed, d)
 	}
 }
 
-// operation is one step, with all its randomness in it.
-type operation struct {
-	kind     string
-	path, to string
-	flags    abi.OpenFlags
-	off, n   int64
-	slot     int
-	follow   bool
-	atime    int64
-}
-
-func (o operation) String() string {
-	return fmt.Sprintf("%s %q %q flags %b off %d n %d slot %d follow %v", o.kind, o.path, o.to, o.flags, o.off, o.n, o.slot, o.follow)
-}
-
-const slots = 4
-
-// choose makes an operation. Few names and a small depth make collisions likely.
-func choose(rng *rand.Rand, caps Caps) operation {
-	names := []string{"a", "b", "c", "d", ".", ".."}
-	randomPath := func() string {
-		var parts []string
-		for range 1 + rng.IntN(4) {
-			n := names[rng.IntN(4)]
-			if rng.IntN(8) == 0 {
-				n = names[rng.IntN(len(names))]
-			}
-			parts = append(parts, n)
-		}
-		p := strings.Join(parts, "/")
-		switch rng.IntN(12) {
-		case 0:
-			p += "/"
-		case 1:
-			p = strings.Replace(p, "/", "//", 1)
-		}
-		return p
-	}
-	kinds := []string{"open", "open", "open", "close", "read", "write", "write", "truncate", "mkdir", "mkdir", "mkdir", "rmdir", "unlink",
-		"rename", "rename", "stat", "readdir", "times", "fstat", "seek"}
-	if !caps.NoSymlinks {
-		kinds = append(kinds, "symlink", "symlink", "readlink")
-	}
-	if !caps.NoLinks {
-		kinds = append(kinds, "link")
-	}
-	op := operation{
-		kind: kinds[rng.IntN(len(kinds))], path: randomPath(), to: randomPath(), slot: rng.IntN(slots),
-		off: rng.Int64N(9000), n: rng.Int64N(6000), follow: rng.IntN(2) == 0, atime: rng.Int64N(1 << 40),
-	}
-	op.flags = []abi.OpenFlags{abi.ORead, abi.OWrite, abi.ORead | abi.OWrite}[rng.IntN(3)]
-	for _, f := range []abi.OpenFlags{abi.OCreate, abi.OCreate, abi.OExcl, abi.OTrunc, abi.OAppend, abi.ODirectory, abi.ONofollow} {
-		if rng.IntN(4) == 0 {
-			op.flags |= f
-		}
-	}
-	if op.flags&abi.OCreate == 0 {
-		op.flags &^= abi.OExcl // has no meaning alone
-	}
-	return op
-}
-
-// player is one file system under Compare.
-type player struct {
-	t    *testing.T
-	ns   *vfs.Namespace
-	acc  *Open
-	root *vfs.File
-	open [slots]*vfs.File
-}
-
-func newPlayer(t *testing.T, fs vfs.FileSystem) *player {
+// Agree does the same random operations, chosen by seed, on an empty file system
+// of each maker: each in a namespace of its own, and then mounted beside each
+// other in one. At the first result that differs, or a tree that does, it fails
+// with the shortest sequence that it can find.
+func Agree(t testing.TB, seed uint64, ops int, caps Caps, makers ...Maker) {
 	t.Helper()
-	p := &player{t: t, ns: vfs.NewNamespace(vfs.Options{}), acc: NewOpen()}
-	if err := p.ns.Mount("/", fs); err != nil {
-		t.Fatal(err)
-	}
-	var errno abi.Errno
-	if p.root, errno = p.ns.OpenDir("/"); errno != abi.OK {
-		t.Fatalf("open root: %s", errno)
-	}
-	return p
+	agree(t, fmt.Sprintf("seed %d", seed), random(seed, ops), caps, makers)
 }
 
-func (p *player) close() {
-	for _, f := range p.open {
-		if f != nil {
-			_ = f.Unref() // compared already, or not reached
+// Replay is [Agree] for operations encoded in any bytes, 16 each: what a fuzzer
+// brings, or what a failure printed. More than 64 operations are left out.
+func Replay(t testing.TB, code []byte, caps Caps, makers ...Maker) {
+	t.Helper()
+	agree(t, "replay", code[:min(len(code), 64*record)], caps, makers)
+}
+
+func agree(t testing.TB, what string, code []byte, caps Caps, makers []Maker) {
+	t.Helper()
+	ops := decode(code, caps)
+	for _, shared := range []bool{false, true} {
+		d := round(t, ops, shared, makers)
+		if d == nil {
+			continue
 		}
-	}
-	_ = p.root.Unref() // read-only
-	if err := p.ns.Close(); err != nil {
-		p.t.Errorf("close: %v", err)
+		ops, d = shorten(t, ops, d, shared, makers)
+		var b strings.Builder
+		var again []byte
+		for _, op := range ops {
+			fmt.Fprintf(&b, "  %s\n", op)
+			again = append(again, op.code...)
+		}
+		t.Fatalf("%s, in one namespace: %v: the last of\n%s%s\nagain: Replay %q", what, shared, b.String(), d, again)
 	}
 }
 
-// play performs op and renders everything of the result that must be the same.
-func (p *player) play(op operation) string {
-	base := p.root.Base()
-	f := p.open[op.slot]
-	switch op.kind {
-	case "open":
-		g, errno := p.ns.Open(p.acc, base, op.path, op.flags, 0o644)
-		if errno != abi.OK {
-			return errno.String()
-		}
-		if f != nil {
-			_ = f.Unref() // only the opening is compared
-		}
-		p.open[op.slot] = g
-		return fmt.Sprint("ok ", g.Type(), " ", g.Path())
-	case "mkdir":
-		return p.ns.Mkdir(p.acc, base, op.path, 0o755).String()
-	case "rmdir":
-		return p.ns.Rmdir(p.acc, base, op.path).String()
-	case "unlink":
-		return p.ns.Unlink(p.acc, base, op.path).String()
-	case "rename":
-		return p.ns.Rename(p.acc, base, op.path, base, op.to).String()
-	case "link":
-		return p.ns.Link(p.acc, base, op.path, op.follow, base, op.to).String()
-	case "symlink":
-		return p.ns.Symlink(p.acc, op.to, base, op.path).String()
-	case "readlink":
-		s, errno := p.ns.Readlink(p.acc, base, op.path)
-		return errno.String() + " " + s
-	case "stat":
-		st, errno := p.ns.Stat(p.acc, base, op.path, op.follow)
-		return errno.String() + " " + render(st)
-	case "times":
-		return p.ns.SetTimes(p.acc, base, op.path, op.follow, &op.atime, &op.off).String()
-	}
-	if f == nil {
-		return "no file"
-	}
-	switch op.kind {
-	case "close":
-		p.open[op.slot] = nil
-		return f.Unref().String()
-	case "read":
-		buf := make([]byte, op.n)
-		n, errno := f.Read([][]byte{buf[:op.n/3], buf[op.n/3:]})
-		return fmt.Sprint(errno, n, " ", string(buf[:n]))
-	case "write":
-		n, errno := f.Write([][]byte{[]byte(strings.Repeat(op.path, 1+int(op.n)/(2*len(op.path))))})
-		return fmt.Sprint(errno, n)
-	case "seek":
-		n, errno := f.SeekTo(op.off, uint32(op.n%2))
-		return fmt.Sprint(errno, n)
-	case "truncate":
-		return f.Truncate(op.off).String()
-	case "fstat":
-		st, errno := f.Stat()
-		return errno.String() + " " + render(st)
-	case "readdir":
-		var all []string
-		cookie := uint64(0)
-		for {
-			ents, errno := f.Readdir(p.acc, cookie, 3)
-			if errno != abi.OK {
-				return errno.String()
-			}
-			if len(ents) == 0 {
-				break
-			}
-			for _, e := range ents {
-				all = append(all, e.Name+" "+e.Type.String())
-			}
-			cookie = ents[len(ents)-1].Next
-		}
-		slices.Sort(all)
-		return strings.Join(all, ",")
-	}
-	return "?"
-}
-
-// render is what of a Stat must be the same. How large a directory is, and how
-// many links it has, is each file system's own business.
-func render(st abi.Stat) string {
-	if st.Type == abi.TypeDirectory {
-		return st.Type.String()
-	}
-	return fmt.Sprint(st.Type, " ", st.Size, " ", st.Nlink)
-}
-
-// tree renders everything beneath dir.
-func (p *player) tree(dir string) string {
-	f, errno := p.ns.Open(p.acc, p.root.Base(), dir, abi.ORead|abi.ODirectory|abi.ONofollow, 0)
-	if errno != abi.OK {
-		return dir + ": " + errno.String() + "\n"
-	}
-	defer func() { _ = f.Unref() }() // read-only
-	ents, errno := f.Readdir(p.acc, 0, 1000)
-	if errno != abi.OK {
-		return dir + ": " + errno.String() + "\n"
-	}
-	slices.SortFunc(ents, func(a, b abi.Dirent) int { return strings.Compare(a.Name, b.Name) })
-	var out strings.Builder
-	for _, e := range ents {
-		at := strings.TrimSuffix(dir, "/") + "/" + e.Name
-		st, errno := p.ns.Stat(p.acc, p.root.Base(), at, false)
-		fmt.Fprintf(&out, "%s %s %s\n", at, errno, render(st))
-		switch e.Type {
-		case abi.TypeDirectory:
-			out.WriteString(p.tree(at))
-		case abi.TypeSymlink:
-			l, errno := p.ns.Readlink(p.acc, p.root.Base(), at)
-			fmt.Fprintf(&out, "  -> %s %s\n", l, errno)
-		case abi.TypeRegular:
-			g, errno := p.ns.Open(p.acc, p.root.Base(), at, abi.ORead, 0)
-			if errno != abi.OK {
-				fmt.Fprintf(&out, "  %s\n", errno)
+// shorten leaves out operations as long as the rest still differs. After every
+// success it ends where the difference shows.
+func shorten(t testing.TB, ops []operation, d *difference, shared bool, makers []Maker) ([]operation, *difference) {
+	t.Helper()
+	ops = ops[:min(d.at+1, len(ops))]
+	tries := 0
+	for size := len(ops) / 2; size > 0; size /= 2 {
+		for from := 0; from+size <= len(ops) && tries < 1000; tries++ {
+			less := slices.Delete(slices.Clone(ops), from, from+size)
+			if e := round(t, less, shared, makers); e != nil {
+				ops, d = less[:min(e.at+1, len(less))], e
 				continue
 			}
-			buf := make([]byte, 1<<16)
-			n, errno := g.Read([][]byte{buf})
-			fmt.Fprintf(&out, "  %s %x\n", errno, buf[:n])
-			_ = g.Unref() // read-only
+			from += size
 		}
 	}
-	return out.String()
+	return ops, d
+}
+
+// difference is where players came to different results.
+type difference struct {
+	at      int // which operation; the number of operations for the trees
+	makers  []Maker
+	results []string
+}
+
+func (d *difference) String() string {
+	var b strings.Builder
+	for i, r := range d.results {
+		fmt.Fprintf(&b, "%s:\n    %s\n", d.makers[i].Name, strings.ReplaceAll(r, "\n", "\n    "))
+	}
+	return b.String()
+}
+
+// round plays a sequence once. It returns nil if all players agree.
+func round(t testing.TB, ops []operation, shared bool, makers []Maker) *difference {
+	t.Helper()
+	players, end := seat(t, shared, makers)
+	defer end()
+	d := &difference{makers: makers, results: make([]string, len(players))}
+	for ; d.at < len(ops); d.at++ {
+		for i, p := range players {
+			d.results[i] = p.play(ops[d.at])
+		}
+		if d.differ() {
+			return d
+		}
+	}
+	for i, p := range players {
+		d.results[i] = p.tree(p.prefix+"/", map[uint64]string{})
+	}
+	if d.differ() {
+		return d
+	}
+	return nil
+}
+
+func (d *difference) differ() bool {
+	for _, r := range d.results {
+		if r != d.results[0] || strings.Contains(r, "BROKEN") {
+			return true
+		}
+	}
+	return false
+}
+
+// seat makes the players, and finds out what they need not agree in.
+func seat(t testing.TB, shared bool, makers []Maker) ([]*player, func()) {
+	t.Helper()
+	var players []*player
+	var spaces []*vfs.Namespace
+	mount := func(ns *vfs.Namespace, at string, m Maker) {
+		t.Helper()
+		if err := ns.Mount(at, m.Make(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if shared {
+		ns := vfs.NewNamespace(vfs.Options{})
+		spaces = append(spaces, ns)
+		for i, m := range makers {
+			mount(ns, fmt.Sprintf("/m%d", i), m)
+		}
+		for i, m := range makers {
+			p := newPlayer(t, m.Name, ns, fmt.Sprintf("/m%d", i))
+			p.next = fmt.Sprintf("/m%d", (i+1)%len(makers))
+			players = append(players, p)
+		}
+	} else {
+		for _, m := range makers {
+			ns := vfs.NewNamespace(vfs.Options{})
+			spaces = append(spaces, ns)
+			mount(ns, "/", m)
+			players = append(players, newPlayer(t, m.Name, ns, ""))
+		}
+	}
+	agreed := players[0].try()
+	for _, p := range players[1:] {
+		tr := p.try()
+		if tr.dirLinks != agreed.dirLinks {
+			agreed.dirLinks = ""
+		}
+		if tr.atime != agreed.atime {
+			agreed.atime = ""
+		}
+		tr.farFiles = tr.farFiles || agreed.farFiles
+		agreed.farFiles = tr.farFiles
+	}
+	agreed.farFiles = !agreed.farFiles // all refuse
+	for _, p := range players {
+		p.agreed = agreed
+	}
+	return players, func() {
+		for _, p := range players {
+			p.close()
+		}
+		for _, ns := range spaces {
+			if err := ns.Close(); err != nil {
+				t.Errorf("close: %v", err)
+			}
+		}
+	}
+}
+
+// Seeds are sequences for a fuzzer to begin with.
+func Seeds() [][]byte {
+	var out [][]byte
+	for seed := range uint64(20) {
+		out = append(out, bytes.Clone(random(seed, 24)))
+	}
+	return out
 }

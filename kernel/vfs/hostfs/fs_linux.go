@@ -33,6 +33,7 @@ type FS struct {
 	proc     *desc // the directory /proc/self/fd, nil without it
 	hidden   []hidden
 	direct   bool // nothing hidden lies beneath the root, so paths may be looked up whole
+	prompt   bool // the root and all mounts beneath it are local storage
 	mounts   mounts
 	bufs     sync.Pool // *[direntBuf]byte
 	closed   atomic.Bool
@@ -115,6 +116,7 @@ func open(path string, opts Options, has features) (_ *FS, err error) {
 	}
 	_ = unix.Close(rfd) // nothing was written through it
 	fs.direct = fs.nothingHiddenBeneath()
+	fs.prompt = fs.allLocal(fd)
 	return fs, nil
 }
 

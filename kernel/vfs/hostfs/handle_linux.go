@@ -63,7 +63,8 @@ func (h *handle) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 	return n, abi.OK
 }
 
-// TryReadAt reads what the host has in memory.
+// TryReadAt reads what the host has in memory. ENOTSUP says that this file system
+// cannot be asked, EAGAIN that the data are not all there.
 func (h *handle) TryReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 	fd, e := h.begin(abi.ORead)
 	if e != abi.OK {
@@ -99,11 +100,14 @@ func (h *handle) TryReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
 	return n, abi.OK
 }
 
-// tryErrno turns every way of saying "not without waiting" into EAGAIN.
+// tryErrno turns every way of saying "not without waiting" into EAGAIN, and of
+// "that cannot be asked here" into ENOTSUP.
 func tryErrno(err error) abi.Errno {
 	switch err {
-	case unix.EAGAIN, unix.EOPNOTSUPP, unix.ENOSYS, unix.EINTR, unix.EPERM:
+	case unix.EAGAIN, unix.EINTR:
 		return abi.EAGAIN
+	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EPERM:
+		return abi.ENOTSUP
 	}
 	return Errno(err)
 }

@@ -98,13 +98,12 @@ func nanos(sec, nsec int64) int64 {
 	}
 	hi, lo := bits.Mul64(abs, 1e9)
 	switch {
-	case hi != 0 || lo > math.MaxInt64-1e9:
-		if neg {
-			return math.MinInt64
-		}
-		return math.MaxInt64
+	case neg && (hi != 0 || lo-uint64(nsec) > 1<<63):
+		return math.MinInt64
 	case neg:
-		return -int64(lo) + nsec
+		return -int64(lo - uint64(nsec))
+	case hi != 0 || lo > math.MaxInt64-uint64(nsec):
+		return math.MaxInt64
 	}
 	return int64(lo) + nsec
 }

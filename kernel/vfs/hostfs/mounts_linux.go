@@ -5,6 +5,7 @@ package hostfs
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -143,6 +144,8 @@ type mountEntry struct {
 	dev   string // major:minor of the file system
 	root  string // path within it of the mount's root
 	point string // where it is mounted
+
+	fsType string
 }
 
 // mountOf finds the mount that fd is on.
@@ -168,16 +171,29 @@ func mountOf(fd int) (mountEntry, error) {
 // findMount finds the line with the given mount number; see proc_pid_mountinfo(5).
 func findMount(mountinfo string, id uint64) (mountEntry, bool) {
 	for line := range strings.Lines(mountinfo) {
-		f := strings.Fields(line)
-		if len(f) < 6 {
-			continue
+		if m, n, ok := parseMount(line); ok && n == id {
+			return m, true
 		}
-		if n, err := strconv.ParseUint(f[0], 10, 64); err != nil || n != id {
-			continue
-		}
-		return mountEntry{dev: f[2], root: unescape(f[3]), point: unescape(f[4])}, true
 	}
 	return mountEntry{}, false
+}
+
+// parseMount reads one line of mountinfo: the entry and its mount number.
+func parseMount(line string) (m mountEntry, id uint64, ok bool) {
+	f := strings.Fields(line)
+	if len(f) < 6 {
+		return m, 0, false
+	}
+	id, err := strconv.ParseUint(f[0], 10, 64)
+	if err != nil {
+		return m, 0, false
+	}
+	m = mountEntry{dev: f[2], root: unescape(f[3]), point: unescape(f[4])}
+	// Optional fields end at a dash; the type of the file system follows.
+	if dash := slices.Index(f[6:], "-"); dash >= 0 && 6+dash+1 < len(f) {
+		m.fsType = f[6+dash+1]
+	}
+	return m, id, true
 }
 
 // unescape undoes the octal escapes of mountinfo (\040 for a space).

@@ -22,7 +22,7 @@ func TestInnerMounts(t *testing.T) {
 	variants(t, testMounts)
 }
 
-func mount(t *testing.T, src, dst, fstype string, flags uintptr, data string) {
+func mount(t testing.TB, src, dst, fstype string, flags uintptr, data string) {
 	t.Helper()
 	if fstype == "" {
 		flags |= unix.MS_BIND
@@ -152,7 +152,7 @@ func TestFindMount(t *testing.T) {
 		"short line\n" +
 		`30 22 0:26 /a\040b /mnt/x\134y rw master:1 - tmpfs tmpfs rw` + "\n"
 	m, ok := findMount(text, 30)
-	if want := (mountEntry{dev: "0:26", root: "/a b", point: `/mnt/x\y`}); !ok || m != want {
+	if want := (mountEntry{dev: "0:26", root: "/a b", point: `/mnt/x\y`, fsType: "tmpfs"}); !ok || m != want {
 		t.Errorf("%+v %v", m, ok)
 	}
 	if _, ok := findMount(text, 31); ok {

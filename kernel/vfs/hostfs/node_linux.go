@@ -23,6 +23,8 @@ var (
 	_ TryReader      = (*handle)(nil)
 	_ vfs.Typed      = (*node)(nil)
 	_ vfs.Pather     = (*node)(nil)
+	_ vfs.Prompter   = (*node)(nil)
+	_ vfs.Finder     = (*node)(nil)
 	_ vfs.Allocator  = (*handle)(nil)
 )
 
@@ -33,6 +35,7 @@ type node struct {
 	typ      abi.FileType // an object never changes its type
 	home     bool         // on the same mount as the root
 	dev, ino uint64
+	found    info   // as of the lookup; zero for the root
 	parent   *desc  // held; nil with /proc, and for the root
 	name     string // in parent
 	own      desc   // what ref.d points to, unless it is shared
@@ -60,7 +63,7 @@ func (n *node) Lookup(name string) (vfs.Node, abi.Errno) {
 
 // child wraps the O_PATH handle fd, the entry name of n, which is in use.
 func (n *node) child(fd int, in *info, name string) *node {
-	c := &node{fs: n.fs, typ: in.typ(), home: n.fs.atHome(in), dev: in.dev, ino: in.ino}
+	c := &node{fs: n.fs, typ: in.typ(), home: n.fs.atHome(in), dev: in.dev, ino: in.ino, found: *in}
 	c.own.fd = fd
 	c.own.n.Store(1)
 	c.d = &c.own
@@ -206,6 +209,15 @@ func (n *node) Stat() (abi.Stat, abi.Errno) {
 		return abi.Stat{}, Errno(err)
 	}
 	return in.stat(), abi.OK
+}
+
+// Found returns what the lookup was told, on local storage: elsewhere attributes
+// are looked up without asking the server.
+func (n *node) Found() (abi.Stat, bool) {
+	if n.found.ino == 0 || !n.fs.prompt {
+		return abi.Stat{}, false
+	}
+	return n.found.stat(), true
 }
 
 // Readlink returns the target of a symbolic link, uninterpreted.
@@ -391,6 +403,9 @@ func (n *node) SetTimes(atime, mtime *int64) abi.Errno {
 // MayBlock is always true: any host file system may have to wait for a disk or
 // a network. See [TryReader].
 func (n *node) MayBlock() bool { return true }
+
+// Prompt reports whether what may have to be waited for is local storage.
+func (n *node) Prompt() bool { return n.fs.prompt }
 
 // Close lets go of the handle. Closing twice does nothing.
 func (n *node) Close() {

@@ -21,6 +21,6 @@ func variants(t *testing.T, f func(t *testing.T, open opener)) {
 	})
 }
 
-// reopensObjects reports whether a handle on a file opens that file, whatever
-// has become of its name.
-func (f *FS) reopensObjects() bool { return false }
+// findsByName reports whether a file that was renamed cannot be opened any more,
+// and whether it cannot be described either.
+func (f *FS) findsByName() (opens, stats bool) { return true, true }

@@ -67,6 +67,9 @@ func (n *inode) make(name string, typ abi.FileType, mode uint32, extra uint64, f
 	if n.dir == nil {
 		return nil, abi.ENOTDIR
 	}
+	if errno := checkName(name); errno != abi.OK {
+		return nil, errno
+	}
 	cost := uint64(inodeCost) + extra
 	held := entryCost + uint64(len(name))
 	if fs.ledger.closed.Load() {
@@ -123,8 +126,18 @@ func (n *inode) Mkdir(name string, mode uint32) abi.Errno {
 	return errno
 }
 
+// maxTarget is how long the target of a symbolic link can be, in bytes: the
+// host's PATH_MAX holds a NUL as well.
+const maxTarget = 4095
+
 // Symlink implements [vfs.Dir].
 func (n *inode) Symlink(name, target string) abi.Errno {
+	switch {
+	case target == "":
+		return abi.ENOENT
+	case len(target) > maxTarget:
+		return abi.ENAMETOOLONG
+	}
 	node, errno := n.make(name, abi.TypeSymlink, 0o777, uint64(len(target)), func(l *inode) { l.target = target })
 	if errno == abi.OK {
 		node.Close()
@@ -144,6 +157,9 @@ func (n *inode) Link(name string, old vfs.Node) abi.Errno {
 		return abi.ENOTDIR
 	case node.dir != nil:
 		return abi.EPERM
+	}
+	if errno := checkName(name); errno != abi.OK {
+		return errno
 	}
 	held := entryCost + uint64(len(name))
 	if fs.ledger.closed.Load() {
@@ -172,6 +188,9 @@ func (n *inode) Remove(name string, dir bool) abi.Errno {
 	if n.dir == nil {
 		return abi.ENOTDIR
 	}
+	if errno := checkName(name); errno != abi.OK {
+		return errno
+	}
 	n.fs.mu.Lock()
 	defer n.fs.mu.Unlock()
 	invariants.Point("memfs.fs")
@@ -187,16 +206,17 @@ func (n *inode) Remove(name string, dir bool) abi.Errno {
 	case dir && len(e.node.dir.names) > 0:
 		return abi.ENOTEMPTY
 	}
-	n.drop(e)
 	n.touch()
+	n.drop(e)
+	n.fs.ledger.uncharge(entryCost + uint64(len(name)))
 	return abi.OK
 }
 
-// drop takes a name out of n and lets go of what it named. It needs fs.mu.
+// drop takes a name out of n, whose times have been moved, and lets go of what it
+// named. What the name cost is the caller's to return. It needs fs.mu.
 func (n *inode) drop(e *entry) {
 	node := e.node
 	n.dir.remove(e)
-	n.fs.ledger.uncharge(entryCost + uint64(len(e.name)))
 	if node.dir != nil {
 		node.nlink, node.parent = 0, nil
 		n.nlink--
@@ -215,6 +235,11 @@ func (n *inode) Rename(name string, newdir vfs.Node, newname string) abi.Errno {
 	}
 	if n.dir == nil || to.dir == nil {
 		return abi.ENOTDIR
+	}
+	for _, name := range []string{name, newname} {
+		if errno := checkName(name); errno != abi.OK {
+			return errno
+		}
 	}
 	fs := n.fs
 	fs.mu.Lock()
@@ -246,26 +271,34 @@ func (n *inode) Rename(name string, newdir vfs.Node, newname string) abi.Errno {
 			return abi.ENOTEMPTY
 		}
 	}
-	// The new name is paid for before the old one is given back.
-	if !fs.ledger.charge(entryCost + uint64(len(newname))) {
+	// What is replaced has paid for its name already, and on a full file system a
+	// name that is not longer needs no space either. A longer one is paid for
+	// before anything changes.
+	freed, paid := entryCost+uint64(len(name)), entryCost+uint64(len(newname))
+	switch {
+	case over != nil:
+		paid = 0
+	case paid > freed && !fs.ledger.charge(paid-freed):
 		if fs.ledger.closed.Load() {
 			return abi.EIO
 		}
 		return abi.ENOSPC
 	}
+	n.touch()
+	to.touch()
 	if over != nil {
 		to.drop(over)
 	}
 	n.dir.remove(e)
-	fs.ledger.uncharge(entryCost + uint64(len(name)))
+	if freed > paid {
+		fs.ledger.uncharge(freed - paid)
+	}
 	to.dir.add(newname, node)
 	if node.dir != nil && n != to {
 		node.parent = to
 		n.nlink--
 		to.nlink++
 	}
-	n.touch()
-	to.touch()
 	node.ctime.Store(to.ctime.Load())
 	return abi.OK
 }

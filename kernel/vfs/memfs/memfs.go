@@ -1,7 +1,9 @@
 package memfs
 
 import (
+	"math"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -135,7 +137,7 @@ func (fs *FS) Close() error {
 // needs mu, or to be alone.
 func (fs *FS) inode(typ abi.FileType, mode uint32, cost uint64) *inode {
 	fs.next++
-	n := &inode{fs: fs, typ: typ, ino: fs.next, mode: mode & 0o7777, cost: cost}
+	n := &inode{fs: fs, typ: typ, ino: fs.next, mode: mode & 0o777, cost: cost}
 	now := time.Now().UnixNano()
 	n.atime.Store(now)
 	n.mtime.Store(now)
@@ -220,6 +222,7 @@ func (n *inode) Readlink() (string, abi.Errno) {
 	if n.typ != abi.TypeSymlink {
 		return "", abi.EINVAL
 	}
+	n.accessed()
 	return n.target, abi.OK
 }
 
@@ -244,9 +247,35 @@ func (n *inode) touch() {
 	n.ctime.Store(now)
 }
 
+// accessed notes a use of the content. As relatime does: the time of access moves
+// once after each change, so that a read does not have to ask the clock.
+func (n *inode) accessed() {
+	if at := n.atime.Load(); at <= n.mtime.Load() || at <= n.ctime.Load() {
+		n.atime.Store(time.Now().UnixNano())
+	}
+}
+
+// maxName is how long a name can be, in bytes.
+const maxName = 255
+
+// checkName refuses what is not a single component, which the namespace's walk
+// never passes, and what is too long.
+func checkName(name string) abi.Errno {
+	switch {
+	case len(name) > maxName:
+		return abi.ENAMETOOLONG
+	case name == "", name == ".", name == "..", strings.IndexByte(name, '/') >= 0, strings.IndexByte(name, 0) >= 0:
+		return abi.EINVAL
+	}
+	return abi.OK
+}
+
 func (n *inode) Lookup(name string) (vfs.Node, abi.Errno) {
 	if n.dir == nil {
 		return nil, abi.ENOTDIR
+	}
+	if errno := checkName(name); errno != abi.OK {
+		return nil, errno
 	}
 	n.fs.mu.RLock()
 	defer n.fs.mu.RUnlock()
@@ -276,6 +305,9 @@ func (n *inode) LookupPath(rel string) (vfs.Node, abi.Errno) {
 		name, rest = cut(rest)
 		if at.dir == nil {
 			return nil, abi.ENOTDIR
+		}
+		if errno := checkName(name); errno != abi.OK {
+			return nil, errno
 		}
 		e := at.dir.names[name]
 		if e == nil {
@@ -312,6 +344,9 @@ func (n *inode) Open(flags abi.OpenFlags) (vfs.Handle, abi.Errno) {
 			return nil, abi.EISDIR
 		}
 	}
+	if flags&(abi.OTrunc|abi.OWrite) == abi.OTrunc {
+		return nil, abi.EINVAL
+	}
 	h := &handle{n: n, flags: flags}
 	n.refs.Add(1)
 	if flags&abi.OTrunc != 0 {
@@ -342,35 +377,54 @@ func (h *handle) Close() abi.Errno {
 // Sync has nothing to do: there is no storage behind memory.
 func (h *handle) Sync(bool) abi.Errno { return abi.OK }
 
-func (h *handle) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
-	n := h.n
-	if n.typ == abi.TypeDirectory {
-		return 0, abi.EISDIR
+// begin checks that the handle is on a file and was opened with what an operation
+// needs.
+func (h *handle) begin(need abi.OpenFlags) abi.Errno {
+	switch {
+	case h.n.typ == abi.TypeDirectory:
+		return abi.EISDIR
+	case h.flags&need != need:
+		return abi.EBADF
+	case h.n.fs.ledger.closed.Load():
+		return abi.EIO
 	}
-	if n.fs.ledger.closed.Load() {
-		return 0, abi.EIO
+	return abi.OK
+}
+
+// span returns how many bytes bufs hold, and whether there is such a place in a
+// file: offsets end at 2^63.
+func span(bufs [][]byte, off int64) (total int64, errno abi.Errno) {
+	for _, b := range bufs {
+		total += int64(len(b))
 	}
-	if off < 0 {
+	if off < 0 || off > math.MaxInt64-total {
 		return 0, abi.EINVAL
 	}
-	// As relatime does: the time of access moves once after each change, so that
-	// a read does not have to ask the clock.
-	if n.atime.Load() <= n.mtime.Load() {
-		n.atime.Store(max(time.Now().UnixNano(), n.mtime.Load()+1))
+	return total, abi.OK
+}
+
+func (h *handle) ReadAt(bufs [][]byte, off int64) (int, abi.Errno) {
+	if errno := h.begin(abi.ORead); errno != abi.OK {
+		return 0, errno
 	}
-	return n.data.read(bufs, off), abi.OK
+	total, errno := span(bufs, off)
+	if errno != abi.OK || total == 0 {
+		return 0, errno
+	}
+	h.n.accessed()
+	return h.n.data.read(bufs, off), abi.OK
 }
 
 func (h *handle) WriteAt(bufs [][]byte, off int64) (int, int64, abi.Errno) {
+	if errno := h.begin(abi.OWrite); errno != abi.OK {
+		return 0, 0, errno
+	}
 	n := h.n
-	if n.typ == abi.TypeDirectory {
-		return 0, 0, abi.EISDIR
+	if h.flags&abi.OAppend != 0 {
+		off = 0 // is not looked at
 	}
-	if n.fs.ledger.closed.Load() {
-		return 0, 0, abi.EIO
-	}
-	if off < 0 {
-		return 0, 0, abi.EINVAL
+	if _, errno := span(bufs, off); errno != abi.OK {
+		return 0, 0, errno
 	}
 	if h.flags&abi.OAppend != 0 {
 		off = appendAt
@@ -383,51 +437,49 @@ func (h *handle) WriteAt(bufs [][]byte, off int64) (int, int64, abi.Errno) {
 }
 
 func (h *handle) Truncate(size int64) abi.Errno {
-	n := h.n
-	if n.typ == abi.TypeDirectory {
-		return abi.EISDIR
-	}
-	if n.fs.ledger.closed.Load() {
-		return abi.EIO
-	}
 	if size < 0 {
 		return abi.EINVAL
 	}
-	if errno := n.data.truncate(&n.fs.ledger, size); errno != abi.OK {
+	if errno := h.begin(abi.OWrite); errno != abi.OK {
 		return errno
 	}
-	n.touch()
+	if errno := h.n.data.truncate(&h.n.fs.ledger, size); errno != abi.OK {
+		return errno
+	}
+	h.n.touch()
 	return abi.OK
 }
 
 // Allocate implements [vfs.Allocator].
 func (h *handle) Allocate(off, length int64) abi.Errno {
-	n := h.n
-	if n.typ == abi.TypeDirectory {
-		return abi.EISDIR
-	}
-	if n.fs.ledger.closed.Load() {
-		return abi.EIO
+	if errno := h.begin(abi.OWrite); errno != abi.OK {
+		return errno
 	}
 	if off < 0 || length <= 0 {
 		return abi.EINVAL
 	}
-	errno := n.data.allocate(&n.fs.ledger, off, length)
+	errno := h.n.data.allocate(&h.n.fs.ledger, off, length)
 	if errno == abi.OK {
-		n.touch()
+		h.n.touch()
 	}
 	return errno
 }
 
 func (h *handle) Readdir(cookie uint64, max int) ([]abi.Dirent, abi.Errno) {
 	n := h.n
-	if n.dir == nil {
+	switch {
+	case n.dir == nil:
 		return nil, abi.ENOTDIR
-	}
-	if n.fs.ledger.closed.Load() {
+	case max <= 0:
+		return nil, abi.EINVAL
+	case n.fs.ledger.closed.Load():
 		return nil, abi.EIO
 	}
 	n.fs.mu.RLock()
 	defer n.fs.mu.RUnlock()
+	if n.parent == nil {
+		return nil, abi.ENOENT // it was removed
+	}
+	n.accessed()
 	return n.dir.list(cookie, max), abi.OK
 }

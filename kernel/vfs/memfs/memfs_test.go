@@ -22,6 +22,18 @@ func TestConformance(t *testing.T) {
 	}, fstest.Caps{})
 }
 
+func TestFullSuite(t *testing.T) {
+	fstest.RunFull(t, func(t *testing.T, room int64) vfs.FileSystem {
+		a := limit.NewAccount(limit.Caps{abi.LimitDisk: uint64(room)})
+		t.Cleanup(func() {
+			if held := a.Held(); len(held) > 0 {
+				t.Errorf("still charged after close: %v", held)
+			}
+		})
+		return memfs.New(a, memfs.Options{})
+	}, fstest.Caps{})
+}
+
 // dir makes a file system with a limit and returns its root.
 func dir(t *testing.T, disk uint64) (*memfs.FS, *limit.Account, vfs.Dir) {
 	t.Helper()
