@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 // The environment of this test binary when go test runs it as the -exec program.
 const (
 	envBinary = "STDLIB_AGENTOS" // the agentos to run; its presence selects the role
+	envGoroot = "STDLIB_GOROOT"
 	envView   = "STDLIB_VIEW"
 )
 
@@ -23,7 +23,7 @@ var which = flag.String("stdlib", "smoke", "what to run: smoke, subset, all, or 
 
 func TestMain(m *testing.M) {
 	if binary, ok := os.LookupEnv(envBinary); ok {
-		err := execute(binary, os.Getenv(envView), os.Args[1:])
+		err := execute(binary, os.Getenv(envGoroot), os.Getenv(envView), os.Args[1:])
 		fmt.Fprintln(os.Stderr, "stdlib:", err)
 		os.Exit(125)
 	}
@@ -33,12 +33,12 @@ func TestMain(m *testing.M) {
 
 // execute replaces this process by agentos running a test binary, whose path and
 // arguments are args. go test has made the package's directory the current one.
-func execute(binary, view string, args []string) error {
+func execute(binary, goroot, view string, args []string) error {
 	dir, err := os.Getwd()
 	if err != nil {
 		return err
 	}
-	src := filepath.Join(runtime.GOROOT(), "src")
+	src := filepath.Join(goroot, "src")
 	pkg, err := filepath.Rel(src, dir)
 	if err != nil {
 		return err
@@ -58,7 +58,7 @@ func execute(binary, view string, args []string) error {
 		}
 		argv = append(argv, "--write", scratch+":/")
 	}
-	argv = append(argv, "--read", runtime.GOROOT())
+	argv = append(argv, "--read", goroot)
 	for _, f := range rows[i].read {
 		argv = append(argv, "--read", f)
 	}

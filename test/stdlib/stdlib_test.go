@@ -108,9 +108,14 @@ func TestStandardLibrary(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	goroot, err := exec.Command("go", "env", "GOROOT").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
 	binary := build(t)
 	env := append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=-buildvcs=false", "GOWORK=off",
-		"AGENTOS_STATE="+filepath.Join(t.TempDir(), "state"), "TMPDIR="+t.TempDir(), envBinary+"="+binary)
+		"AGENTOS_STATE="+filepath.Join(t.TempDir(), "state"), "TMPDIR="+t.TempDir(), envBinary+"="+binary,
+		envGoroot+"="+strings.TrimSpace(string(goroot)))
 
 	var results []*result
 	for _, c := range chosen {
@@ -134,7 +139,9 @@ func TestStandardLibrary(t *testing.T) {
 			}
 		}
 	}
-	table(results)
+	if err := table(results); err != nil {
+		t.Error(err)
+	}
 }
 
 func (r *row) in() []string {
@@ -181,9 +188,9 @@ func quoted(p string) string {
 }
 
 // table prints what was done, for people; go test shows it with -v.
-func table(results []*result) {
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "PACKAGE\tFILES\tPASSED\tFAILED\tOF THESE KNOWN\tLEFT OUT\tSKIPPED BY GO\tTIME")
+func table(results []*result) error {
+	var b strings.Builder
+	b.WriteString("PACKAGE\tFILES\tPASSED\tFAILED\tOF THESE KNOWN\tLEFT OUT\tSKIPPED BY GO\tTIME\n")
 	var pass, fail, listed, out, skip int
 	var seconds float64
 	for _, r := range results {
@@ -193,11 +200,13 @@ func table(results []*result) {
 				knownFails++
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.1fs\n", r.pkg, r.view, r.count("pass"), r.count("fail"), knownFails,
+		fmt.Fprintf(&b, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%.1fs\n", r.pkg, r.view, r.count("pass"), r.count("fail"), knownFails,
 			len(r.ends), r.count("skip"), r.seconds)
 		pass, fail, skip = pass+r.count("pass"), fail+r.count("fail"), skip+r.count("skip")
 		listed, out, seconds = listed+knownFails, out+len(r.ends), seconds+r.seconds
 	}
-	fmt.Fprintf(w, "total\t\t%d\t%d\t%d\t%d\t%d\t%.1fs\n", pass, fail, listed, out, skip, seconds)
-	w.Flush()
+	fmt.Fprintf(&b, "total\t\t%d\t%d\t%d\t%d\t%d\t%.1fs\n", pass, fail, listed, out, skip, seconds)
+	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
+	w.Write([]byte(b.String()))
+	return w.Flush()
 }
