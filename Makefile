@@ -4,7 +4,7 @@
 
 export FUZZTIME BENCH BENCHCOUNT
 
-.PHONY: build test race lint fuzz bench conformance generate check clean
+.PHONY: build test race lint fuzz bench conformance programs generate check clean
 
 build: ## the binary, in bin/agentos
 	@bash .ci/run build
@@ -18,8 +18,10 @@ fuzz: ## every fuzz target, FUZZTIME each (5s)
 	@bash .ci/run fuzz
 bench: ## benchmarks matching BENCH, into bin/bench.txt
 	@bash .ci/run bench
-conformance: ## one suite for every implementation of a contract
+conformance: ## Go's own standard library tests, and one suite for every implementation of a contract
 	@bash .ci/run conformance
+programs: ## third-party programs, unchanged, with only the grants they need
+	@bash .ci/run programs
 generate: ## generated pages and embedded programs
 	go generate ./...
 	go run ./examples/build

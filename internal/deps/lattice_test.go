@@ -99,6 +99,8 @@ var lattice = []room{
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
+	{path: "test/stdlib"},
+	{path: "test/programs"},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
 	{path: "test/conformance", inTests: []string{".", "kernel/...", "guest/...", "examples", "test/hostile"}},

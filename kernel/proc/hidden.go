@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"path"
 	"sync"
 	"time"
 
@@ -27,10 +28,11 @@ const (
 	maxAsks  = 64 // different calls that wait for one look
 )
 
-// wanted is a path and whether it was to be changed.
+// wanted is a path, and whether it was to be changed or made.
 type wanted struct {
 	path  string
 	write bool
+	made  bool
 }
 
 // look is one question to the host.
@@ -39,6 +41,7 @@ type look struct {
 	asks              []ask // that wait for the answer
 	settled           bool
 	exists, grantable bool
+	grant             string // the path that a grant must name
 }
 
 // ask is a call as the record of a denial names it.
@@ -51,8 +54,8 @@ type ask struct {
 }
 
 // Hidden records that the process asked for a path which it cannot see, if the
-// host has it: the guest is told the same either way, its owner is not. It does
-// not wait for the host.
+// host has it, or has the directory in which it was to be made: the guest is told
+// the same either way, its owner is not. It does not wait for the host.
 func (p *Process) Hidden(canonical string) {
 	if p.host == nil {
 		return
@@ -61,6 +64,7 @@ func (p *Process) Hidden(canonical string) {
 	w := wanted{path: canonical}
 	if c := p.current; c != nil {
 		w.write = c.Open&abi.OWrite != 0 || c.Nr.Row().Capability == abi.CapFileWrite
+		w.made = c.Open&abi.OCreate != 0 || c.Nr == abi.SysMkdir || c.Nr == abi.SysSymlink
 	}
 	if l := p.looks.ask(w, a, p.look); l != nil {
 		p.settle(l, a)
@@ -113,10 +117,10 @@ func (s *looks) next() *look {
 }
 
 // answer settles l and returns who asked.
-func (s *looks) answer(l *look, exists, grantable bool) []ask {
+func (s *looks) answer(l *look, exists, grantable bool, grant string) []ask {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.settled, l.exists, l.grantable = true, exists, grantable
+	l.settled, l.exists, l.grantable, l.grant = true, exists, grantable, grant
 	asks := l.asks
 	l.asks = nil
 	return asks
@@ -125,8 +129,15 @@ func (s *looks) answer(l *look, exists, grantable bool) []ask {
 // look is the goroutine.
 func (p *Process) look() {
 	for l := p.looks.next(); l != nil; l = p.looks.next() {
-		exists, grantable := p.host(l.path)
-		for _, a := range p.looks.answer(l, exists, grantable) {
+		grant := l.path
+		exists, grantable := p.host(grant)
+		if dir := path.Dir(grant); !exists && l.made && dir != "/" {
+			// It could be made if its directory were granted. The root is more
+			// than anybody should be told to grant.
+			grant = dir
+			exists, grantable = p.host(grant)
+		}
+		for _, a := range p.looks.answer(l, exists, grantable, grant) {
 			p.settle(l, a)
 		}
 	}
@@ -146,9 +157,9 @@ func (p *Process) settle(l *look, a ask) {
 		d.Layer = abi.LayerIsolation
 		d.Rule = "hidden: no grant reaches " + l.path
 	case l.write:
-		d.Rule, d.Grant = hiddenRule+l.path, "--write "+l.path
+		d.Rule, d.Grant = hiddenRule+l.path, "--write "+l.grant
 	default:
-		d.Rule, d.Grant = hiddenRule+l.path, "--read "+l.path
+		d.Rule, d.Grant = hiddenRule+l.path, "--read "+l.grant
 	}
 	for range a.n {
 		p.deny(d, a, l.path)

@@ -44,6 +44,41 @@ func TestHiddenCountsEveryAsk(t *testing.T) {
 	}
 }
 
+// What is to be made needs its directory, if the host has that.
+func TestHiddenDirectory(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	for _, test := range []struct {
+		call  abi.Call
+		path  string
+		grant string // "" if nothing is recorded
+	}{
+		{abi.Call{Nr: abi.SysOpen, Open: abi.OWrite | abi.OCreate}, "/out/new", "--write /out"},
+		{abi.Call{Nr: abi.SysOpen, Open: abi.OWrite | abi.OCreate}, "/out/old", "--write /out/old"},
+		{abi.Call{Nr: abi.SysMkdir}, "/out/new", "--write /out"},
+		{abi.Call{Nr: abi.SysSymlink}, "/out/new", "--write /out"},
+		{abi.Call{Nr: abi.SysOpen, Open: abi.OWrite}, "/out/new", ""},
+		{abi.Call{Nr: abi.SysOpen, Open: abi.ORead}, "/out/new", ""},
+		{abi.Call{Nr: abi.SysUnlink}, "/out/new", ""},
+		{abi.Call{Nr: abi.SysOpen, Open: abi.OWrite | abi.OCreate}, "/none/new", ""},
+		{abi.Call{Nr: abi.SysOpen, Open: abi.OWrite | abi.OCreate}, "/new", ""},
+	} {
+		p := hiding(func(path string) (bool, bool) { return path == "/" || path == "/out" || path == "/out/old", true })
+		test.call.FD, test.call.Path = abi.NoFD, test.path
+		p.SetCall(&test.call)
+		p.Hidden(test.path)
+		if !p.Settle(time.Minute) {
+			t.Fatal("not settled")
+		}
+		got := ""
+		for _, d := range p.Denials().List() {
+			got += d.Grant
+		}
+		if got != test.grant {
+			t.Errorf("%d of %s: grant %q, want %q", test.call.Nr, test.path, got, test.grant)
+		}
+	}
+}
+
 // TestHiddenNeverWaitsForTheHost has the host never answer: the calls return, and
 // so does the release of the process.
 func TestHiddenNeverWaitsForTheHost(t *testing.T) {

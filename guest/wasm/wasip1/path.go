@@ -232,6 +232,11 @@ func pathOpen(p *Process, a []uint64) abi.Errno {
 		c.Lack = abi.EPERM
 	}
 	c.Arg = [2]uint64{a[5] & RightsAll, a[6] & RightsAll} // libraries ask for all bits there are
+	if c.Arg[0]&RightPathCreateFile != 0 {
+		// Go opens a directory without the right to truncate in it, lets it be
+		// inherited from it, and truncates in it all the same (os.Root).
+		c.Arg[0] |= c.Arg[1] & RightPathFilestatSetSize
+	}
 	if errno = p.enterPath(c); errno == abi.OK {
 		le.PutUint32(out, uint32(c.Ret))
 	}

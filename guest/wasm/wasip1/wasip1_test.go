@@ -168,6 +168,26 @@ func TestPathOpen(t *testing.T) {
 	}
 }
 
+// TestPathOpenTruncate: who may make files in a directory may truncate in it, if
+// what it opens there may.
+func TestPathOpenTruncate(t *testing.T) {
+	p, r := newProcess(1)
+	copy(p.Mem[100:], "dir")
+	const makes, cuts = RightPathCreateFile | RightPathOpen, RightPathFilestatSetSize
+	for _, c := range []struct{ base, inheriting, want uint64 }{
+		{makes, makes | cuts, makes | cuts},
+		{makes, makes, makes},
+		{RightPathOpen, makes | cuts, RightPathOpen},
+	} {
+		if e := invoke(t, p, "path_open", 3, 1, 100, 3, 2, c.base, c.inheriting, 0, 200); e != 0 {
+			t.Fatalf("errno %d", e)
+		}
+		if r.last.Arg != [2]uint64{c.want, c.inheriting} {
+			t.Errorf("rights %b, want %b", r.last.Arg, c.want)
+		}
+	}
+}
+
 func TestPaths(t *testing.T) {
 	p, r := newProcess(1)
 	copy(p.Mem[10:], "a\x00b")
