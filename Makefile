@@ -18,7 +18,7 @@ fuzz: ## every fuzz target, FUZZTIME each (5s)
 	@bash .ci/run fuzz
 bench: ## benchmarks matching BENCH, into bin/bench.txt
 	@bash .ci/run bench
-conformance: ## Go's own standard library tests, and one suite for every implementation of a contract
+conformance: ## Go's own tests, all of them, and every suite of a contract
 	@bash .ci/run conformance
 programs: ## third-party programs, unchanged, with only the grants they need
 	@bash .ci/run programs

@@ -33,6 +33,7 @@ bare = true
 best_effort = true
 kill_after = "5s"
 overlay = ["work:/work"]
+listen = ["8080", "[::1]:0"]
 
 [env]
 MODE = "fast"
@@ -75,21 +76,22 @@ func TestParseFull(t *testing.T) {
 		},
 		Env: []Variable{
 			{Key: "LANG", Inherit: true, Pos: Pos{17, 16}},
-			{Key: "MODE", Value: "fast", Pos: Pos{24, 8}},
-			{Key: "A.B", Value: "", Pos: Pos{25, 9}},
+			{Key: "MODE", Value: "fast", Pos: Pos{25, 8}},
+			{Key: "A.B", Value: "", Pos: Pos{26, 9}},
 		},
 		Allow:     []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
 		Unprotect: []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
+		Listen:    []Value[string]{{"127.0.0.1:8080", Pos{22, 11}}, {"[::1]:0", Pos{22, 19}}},
 		Limits: Limits{
-			Timeout:  Value[time.Duration]{90 * time.Second, Pos{28, 11}},
-			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{29, 12}},
-			CPUs:     Value[float64]{1.5, Pos{30, 8}},
-			Memory:   Value[uint64]{64 << 20, Pos{31, 10}},
-			Pids:     Value[int]{7, Pos{32, 8}},
-			Files:    Value[int]{1000, Pos{33, 9}},
-			Disk:     Value[uint64]{1 << 20, Pos{34, 8}},
-			Output:   Value[uint64]{1 << 30, Pos{35, 10}},
-			Priority: Value[int]{0, Pos{36, 12}},
+			Timeout:  Value[time.Duration]{90 * time.Second, Pos{29, 11}},
+			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{30, 12}},
+			CPUs:     Value[float64]{1.5, Pos{31, 8}},
+			Memory:   Value[uint64]{64 << 20, Pos{32, 10}},
+			Pids:     Value[int]{7, Pos{33, 8}},
+			Files:    Value[int]{1000, Pos{34, 9}},
+			Disk:     Value[uint64]{1 << 20, Pos{35, 8}},
+			Output:   Value[uint64]{1 << 30, Pos{36, 10}},
+			Priority: Value[int]{0, Pos{37, 12}},
 		},
 	}
 	if !reflect.DeepEqual(m, want) {

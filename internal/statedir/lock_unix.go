@@ -38,6 +38,9 @@ func lockExclusive(f *os.File) (bool, error) { return locked(flock(f, unix.LOCK_
 // lockShared takes the proof of death. It reports false while a kernel lives.
 func lockShared(f *os.File) (bool, error) { return locked(flock(f, unix.LOCK_SH|unix.LOCK_NB)) }
 
+// processGone reports whether no process has the number pid.
+func processGone(pid int) bool { return errors.Is(unix.Kill(pid, 0), unix.ESRCH) }
+
 func locked(err error) (bool, error) {
 	if errors.Is(err, unix.EWOULDBLOCK) {
 		return false, nil

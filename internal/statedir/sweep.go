@@ -45,11 +45,12 @@ func (d *Dir) Sweep(ctx context.Context) (SweepResult, error) {
 	errs = append(errs, err)
 	live, err := d.runIDs(liveDir)
 	errs = append(errs, err)
+	patience := time.Now().Add(orphanPatience)
 	for _, id := range live {
 		if ctx.Err() != nil {
 			return res, ctx.Err()
 		}
-		errs = append(errs, d.sweepMarked(id, &res))
+		errs = append(errs, d.sweepMarked(id, patience, &res))
 	}
 	errs = append(errs, d.sweepStaging(&res), d.sweepCache(&res))
 	// What was found is in the trash by now. Deleting it may take long, so it
@@ -74,7 +75,7 @@ func (d *Dir) trashed() (int, error) {
 // sweepMarked finishes one run named in live/ if its kernel is dead. It holds the
 // shared lock all the while, which keeps a creator that has made the name but not
 // locked it yet from going on (see create).
-func (d *Dir) sweepMarked(id string, res *SweepResult) (err error) {
+func (d *Dir) sweepMarked(id string, patience time.Time, res *SweepResult) (err error) {
 	live, err := d.sub(liveDir, false)
 	if err != nil {
 		return ignoreMissing(err)
@@ -88,6 +89,10 @@ func (d *Dir) sweepMarked(id string, res *SweepResult) (err error) {
 	}
 	defer func() { err = errors.Join(err, marker.Close()) }()
 	dead, err := lockShared(marker)
+	for err == nil && !dead && time.Now().Before(patience) && d.kernelGone(id) {
+		time.Sleep(orphanPatience / 100)
+		dead, err = lockShared(marker)
+	}
 	if err != nil || !dead {
 		return err
 	}
@@ -101,6 +106,29 @@ func (d *Dir) sweepMarked(id string, res *SweepResult) (err error) {
 		return fmt.Errorf("sweeping run %s: %w", id, err)
 	}
 	return ignoreMissing(live.Remove(id)) // last: a kill before this leaves it to the next sweep
+}
+
+// orphanPatience bounds how long one sweep waits for the children of dead kernels. A
+// child that is killed off its kernel between fork and exec holds, until it has
+// executed its program, every lock that the kernel held.
+const orphanPatience = time.Second
+
+// kernelGone reports whether a run's record names a kernel that is no longer
+// there. A kernel in another pid namespace looks gone and holds its lock for good,
+// so this alone proves nothing.
+func (d *Dir) kernelGone(id string) bool {
+	for _, where := range [...]string{runsDir, stagingDir} {
+		root, err := d.root.OpenRoot(where + "/" + id)
+		if err != nil {
+			continue
+		}
+		desc, err := readDescription(root, id)
+		_ = root.Close() // nothing was written through it
+		if err == nil && desc.KernelPID > 0 {
+			return processGone(desc.KernelPID)
+		}
+	}
+	return false
 }
 
 // finish does for a dead run what its kernel could not; scratch space goes to the

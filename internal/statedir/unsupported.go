@@ -25,6 +25,7 @@ func isReadOnly(error) bool { return false }
 func isFull(error) bool     { return false }
 
 func lockExclusive(*os.File) (bool, error)            { return false, errUnsupported }
+func processGone(int) bool                            { return false }
 func lockShared(*os.File) (bool, error)               { return false, errUnsupported }
 func lockWait(*os.File, time.Duration) error          { return errUnsupported }
 func unlock(*os.File) error                           { return errUnsupported }

@@ -125,7 +125,7 @@ var rows = [NumSys]Row{
 	SysAccept:    {SysAccept, "accept", CatNetwork, CapNone, ActListen, ObjDescriptor, true, "Take a connection that came in through a listener."},
 	SysReceive:   {SysReceive, "receive", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Read from a connection."},
 	SysSend:      {SysSend, "send", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Write to a connection."},
-	SysShutdown:  {SysShutdown, "shutdown", CatNetwork, CapNone, ActNone, ObjDescriptor, false, "End one direction of a connection, or both."},
+	SysShutdown:  {SysShutdown, "socket_shutdown", CatNetwork, CapNone, ActNone, ObjDescriptor, false, "End one direction of a connection, or both."},
 }
 
 // Rows returns a copy of the syscall table, in order.

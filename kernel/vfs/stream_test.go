@@ -71,7 +71,7 @@ func TestStreamReady(t *testing.T) {
 		cancel()
 		cancel()
 	}
-	go in.WriteString("hello")
+	go func() { _, _ = in.WriteString("hello") }()
 	awaits(s, abi.PollRead)
 	if r := ready(t, s, abi.PollRead); !r.Ready || r.Hangup {
 		t.Errorf("something was written: %+v", r)
@@ -120,7 +120,7 @@ func TestStreamFull(t *testing.T) {
 	if got := account.Used(abi.LimitOutput); got != total || total == 0 {
 		t.Errorf("charged %d for %d bytes", got, total)
 	}
-	go io.CopyN(io.Discard, out, int64(total))
+	go func() { _, _ = io.CopyN(io.Discard, out, int64(total)) }()
 	awaits(s, abi.PollWrite)
 }
 

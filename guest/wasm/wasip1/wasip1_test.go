@@ -508,14 +508,38 @@ func TestRandomInSteps(t *testing.T) {
 
 func TestSockets(t *testing.T) {
 	p, r := newProcess(1)
-	for name, args := range map[string][]uint64{"sock_accept": {5, 0, 0}, "sock_recv": {5, 0, 0, 0, 0, 0}, "sock_send": {5, 0, 0, 0, 0}, "sock_shutdown": {5, 0}} {
+	le.PutUint32(p.Mem[8:], 64) // one buffer of 10 bytes
+	le.PutUint32(p.Mem[12:], 10)
+	for name, c := range map[string]struct {
+		args  []uint64
+		nr    abi.Sysno
+		flags uint32
+		open  abi.OpenFlags
+		need  uint64
+	}{
+		"sock_accept":   {[]uint64{5, 4, 100}, abi.SysAccept, 0, abi.ONonblock, RightSockAccept},
+		"sock_recv":     {[]uint64{5, 8, 1, 1<<32 | 3, 100, 104}, abi.SysReceive, abi.ReceivePeek | abi.ReceiveAll, 0, RightFdRead},
+		"sock_send":     {[]uint64{5, 8, 1, 0, 100}, abi.SysSend, 0, 0, RightFdWrite},
+		"sock_shutdown": {[]uint64{5, 2}, abi.SysShutdown, abi.ShutdownWrite, 0, RightSockShutdown},
+	} {
 		r.errno = abi.OK
-		if e := invoke(t, p, name, args...); e != Errno(abi.ENOTSOCK) {
+		if e := invoke(t, p, name, c.args...); e != 0 {
 			t.Errorf("%s: %d", name, e)
 		}
-		r.errno = abi.EBADF
-		if e := invoke(t, p, name, args...); e != Errno(abi.EBADF) {
+		if l := r.last; l.Nr != c.nr || l.FD != 5 || l.Flags != c.flags || c.open != 0 && l.Open != c.open || l.Arg[0] != c.need || l.Via != name {
+			t.Errorf("%s: %+v", name, l)
+		}
+		r.errno = abi.ENOTSOCK
+		if e := invoke(t, p, name, c.args...); e != Errno(abi.ENOTSOCK) {
 			t.Errorf("%s: %d", name, e)
+		}
+	}
+	r.errno = abi.OK
+	for name, args := range map[string][]uint64{
+		"sock_accept": {5, 1, 100}, "sock_recv": {5, 8, 1, 4, 100, 104}, "sock_send": {5, 8, 1, 1, 100}, "sock_shutdown": {5, 4},
+	} {
+		if e := invoke(t, p, name, args...); e != Errno(abi.EINVAL) {
+			t.Errorf("%s with a flag that does not exist: %d", name, e)
 		}
 	}
 }

@@ -1,5 +1,3 @@
-//go:build wasip1
-
 // Command guest calls the functions of WASI preview 1 by itself and checks what
 // each answers. With an argument it does one thing that does not come back: exit
 // CODE or raise SIGNAL. Else its arguments are "check", the name of a pre-opened
