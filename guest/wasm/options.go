@@ -32,7 +32,7 @@ type Limits struct {
 	CacheBytes    uint64        // size of CacheDir; 2 GiB
 	IdlePrograms  int           // loaded programs kept although nobody uses them; 16
 	IdleBytes     uint64        // code and modules of those; 256 MiB
-	MaxStack      uint64        // bytes of a guest's call stack, as estimated; 256 MiB
+	MaxStack      uint64        // bytes of a guest's call stack, as estimated; 128 MiB
 	MaxPages      uint32        // pages of linear memory; 65,535
 	MaxTable      uint32        // entries of one table; 262,144
 }
@@ -46,7 +46,7 @@ func (l Limits) withDefaults() Limits {
 	set(&l.CacheBytes, 2<<30)
 	set(&l.IdlePrograms, 16)
 	set(&l.IdleBytes, 256<<20)
-	set(&l.MaxStack, 256<<20)
+	set(&l.MaxStack, 128<<20)
 	set(&l.MaxPages, maxPages)
 	set(&l.MaxTable, 1<<18)
 	l.MaxPages = min(l.MaxPages, maxPages)
