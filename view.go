@@ -341,9 +341,6 @@ func (v *view) subject(spec *Spec) *perm.Subject {
 			caps |= abi.Caps(abi.CapFileWrite)
 		}
 	}
-	if len(spec.Listen) > 0 {
-		caps |= abi.Caps(abi.CapNetListen)
-	}
 	return perm.NewSubject(perm.SubjectSpec{
 		Caps: caps | abi.Caps(spec.Allow...), Paths: v.rules, Unprotect: v.unprotect, FoldCase: foldsCase(),
 	})

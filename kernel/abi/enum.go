@@ -112,11 +112,10 @@ const (
 	CapRandom
 	CapInfo
 	CapSignal
-	CapNetListen
 	NumCapabilities
 )
 
-var capabilityNames = []string{"none", "file.read", "file.write", "env", "clock", "random", "info", "signal", "net.listen"}
+var capabilityNames = []string{"none", "file.read", "file.write", "env", "clock", "random", "info", "signal"}
 
 // String returns the stable name of c.
 func (c Capability) String() string { return name(capabilityNames, c) }

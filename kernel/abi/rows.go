@@ -122,7 +122,7 @@ var rows = [NumSys]Row{
 	SysFutimes:   {SysFutimes, "futimes", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Set the times of an open file."},
 	SysSync:      {SysSync, "sync", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Write an open file's data and metadata to storage."},
 	SysDatasync:  {SysDatasync, "datasync", CatSyscall, CapNone, ActNone, ObjDescriptor, true, "Write an open file's data to storage."},
-	SysAccept:    {SysAccept, "accept", CatNetwork, CapNetListen, ActListen, ObjDescriptor, true, "Take a connection that came in through a listener."},
+	SysAccept:    {SysAccept, "accept", CatNetwork, CapNone, ActListen, ObjDescriptor, true, "Take a connection that came in through a listener."},
 	SysReceive:   {SysReceive, "receive", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Read from a connection."},
 	SysSend:      {SysSend, "send", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Write to a connection."},
 	SysShutdown:  {SysShutdown, "shutdown", CatNetwork, CapNone, ActNone, ObjDescriptor, false, "End one direction of a connection, or both."},

@@ -45,7 +45,7 @@ func serve([]string) error {
 }
 
 func echo(c net.Conn, done chan<- error) {
-	defer c.Close()
+	defer func() { _ = c.Close() }()
 	buf := make([]byte, 4096)
 	for {
 		n, err := c.Read(buf)

@@ -33,7 +33,7 @@ func sockAccept(p *Process, a []uint64) abi.Errno {
 
 // sockRecv never reports truncated data: a stream has none.
 func sockRecv(p *Process, a []uint64) abi.Errno {
-	if a[3]&^uint64(abi.ReceivePeek|abi.ReceiveAll) != 0 {
+	if uint32(a[3])&^(abi.ReceivePeek|abi.ReceiveAll) != 0 {
 		return abi.EINVAL
 	}
 	flags, ok := p.span(uint32(a[5]), 2)
