@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -21,7 +20,6 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/event"
 	"github.com/agentos-kernel/agentos/kernel/gate"
 	gatefile "github.com/agentos-kernel/agentos/kernel/gate/file"
-	gatenet "github.com/agentos-kernel/agentos/kernel/gate/net"
 	gateproc "github.com/agentos-kernel/agentos/kernel/gate/proc"
 	"github.com/agentos-kernel/agentos/kernel/limit"
 	"github.com/agentos-kernel/agentos/kernel/perm"
@@ -121,27 +119,13 @@ func (c *cpu) call(x *abi.Call) {
 	}
 }
 
-// prompt are the handlers that never wait, and waiting those that may.
-func prompt() map[abi.Sysno]gate.Handler {
-	all := gateproc.Handlers()
-	maps.Copy(all, gatefile.Handlers())
-	maps.Copy(all, gatenet.Handlers())
-	return all
-}
-
-func waiting() map[abi.Sysno]gate.WaitHandler {
-	all := gateproc.Waiting()
-	maps.Copy(all, gatenet.Waiting())
-	return all
-}
-
 // parts are those of a whole kernel.
 func parts(t testing.TB, owners []Owner, handlers ...map[abi.Sysno]gate.Handler) Parts {
 	t.Helper()
 	if handlers == nil {
-		handlers = []map[abi.Sysno]gate.Handler{prompt()}
+		handlers = []map[abi.Sysno]gate.Handler{gateproc.Handlers(), gatefile.Handlers()}
 	}
-	table, err := gate.NewTable(waiting(), handlers...)
+	table, err := gate.NewTable(gateproc.Waiting(), handlers...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,12 +323,15 @@ func TestCoverage(t *testing.T) {
 		}
 	}
 	for nr := range abi.NumSys {
-		h := prompt()
+		h := gateproc.Handlers()
+		for n, f := range gatefile.Handlers() {
+			h[n] = f
+		}
 		if h[nr] == nil {
 			continue // waits
 		}
 		delete(h, nr)
-		if _, err := gate.NewTable(waiting(), h); err == nil || !strings.Contains(err.Error(), nr.String()) {
+		if _, err := gate.NewTable(gateproc.Waiting(), h); err == nil || !strings.Contains(err.Error(), nr.String()) {
 			t.Errorf("without a handler of %s: %v", nr, err)
 		}
 	}
@@ -427,20 +414,23 @@ func (p probing) Instantiate(ctx context.Context, h guest.Host) (guest.Instance,
 func TestHandlerPanics(t *testing.T) {
 	for _, nr := range []abi.Sysno{abi.SysClockTime, abi.SysWrite, abi.SysPoll} {
 		t.Run(nr.String(), func(t *testing.T) {
-			h := prompt()
+			h := gateproc.Handlers()
+			for n, f := range gatefile.Handlers() {
+				h[n] = f
+			}
 			ps := parts(t, Owners(), h)
 			var told atomic.Int32
 			boom := func() { panic("injected") }
-			waits := waiting()
+			waiting := gateproc.Waiting()
 			if nr == abi.SysPoll {
-				waits[nr] = func(*proc.Process, *abi.Call, time.Time) (abi.Errno, gate.Wait, bool) {
+				waiting[nr] = func(*proc.Process, *abi.Call, time.Time) (abi.Errno, gate.Wait, bool) {
 					boom()
 					return 0, gate.Wait{}, true
 				}
 			} else {
 				h[nr] = func(*proc.Process, *abi.Call) abi.Errno { boom(); return 0 }
 			}
-			table, err := gate.NewTable(waits, h)
+			table, err := gate.NewTable(waiting, h)
 			if err != nil {
 				t.Fatal(err)
 			}
