@@ -12,9 +12,21 @@ type watch struct {
 }
 
 // watch has the process woken when one of files is ready. It takes their
-// references.
+// references. A file that is named often is watched once: a watch may cost the
+// host a descriptor, and a guest pays for those of its files only.
 func (g *Gate) watch(files []Watched) {
+	var seen map[Watched]bool
+	if len(files) > 1 {
+		seen = make(map[Watched]bool, len(files))
+	}
 	for _, w := range files {
+		if seen[w] {
+			_ = w.File.Unref() // not the last reference: the watch has one
+			continue
+		}
+		if seen != nil {
+			seen[w] = true
+		}
 		g.watches = append(g.watches, watch{w.File, w.File.Watch(w.Kind, g.p.Wake)})
 	}
 }

@@ -13,5 +13,6 @@ func (*hostEnd) ready(abi.PollKind) Readiness       { return Readiness{} }
 func (*hostEnd) await(abi.PollKind) bool            { return true }
 func (*hostEnd) watch(abi.PollKind, func()) func()  { return func() {} }
 func (*hostEnd) stop()                              {}
+func (*hostEnd) close()                             {}
 func (*hostEnd) tryRead([]byte) (int, abi.Errno)    { return 0, abi.ENOTSUP }
 func (*hostEnd) tryWrite([][]byte) (int, abi.Errno) { return 0, abi.ENOTSUP }

@@ -37,12 +37,16 @@ func endOf(rw any) *hostEnd {
 	if err != nil {
 		return nil // closed: reading and writing will say so
 	}
-	e := &hostEnd{fd: -1, waits: map[*hostWait]struct{}{}}
-	if conn.Control(func(fd uintptr) { e.fd = int(fd) }) != nil {
+	// A descriptor of its own, above the standard ones: if the owner closes the
+	// file early, its number may soon be another file's.
+	fd, dup := -1, error(nil)
+	if conn.Control(func(from uintptr) { fd, dup = unix.FcntlInt(from, unix.F_DUPFD_CLOEXEC, 3) }) != nil || dup != nil {
 		return nil
 	}
+	e := &hostEnd{fd: fd, waits: map[*hostWait]struct{}{}}
 	var st unix.Stat_t
-	if unix.Fstat(e.fd, &st) != nil {
+	if unix.Fstat(fd, &st) != nil {
+		e.close()
 		return nil
 	}
 	e.regular = st.Mode&unix.S_IFMT == unix.S_IFREG
@@ -154,6 +158,10 @@ func (e *hostEnd) watch(kind abi.PollKind, wake func()) (cancel func()) {
 	}()
 	return w.wake
 }
+
+// close gives the descriptor back. Waits that were ended may still be on their way
+// out: all they do is ask about a number.
+func (e *hostEnd) close() { _ = unix.Close(e.fd) } // a second descriptor: nothing is lost with it
 
 // stop ends every wait, now and later.
 func (e *hostEnd) stop() {

@@ -358,7 +358,17 @@ func (s *stream) Stop() {
 	}
 }
 
-func (s *stream) Close() abi.Errno { return abi.OK }
+// Close gives back what the stream holds of the host's; the reader and the writer
+// are their owner's to close.
+func (s *stream) Close() abi.Errno {
+	s.Stop()
+	for _, e := range [...]*hostEnd{s.in, s.ou} {
+		if e != nil {
+			e.close()
+		}
+	}
+	return abi.OK
+}
 
 func (s *stream) Stat() abi.Stat {
 	mode := uint32(0)

@@ -202,3 +202,39 @@ func TestFilesAreReady(t *testing.T) {
 		t.Errorf("writing to what is open for reading: %s", errno)
 	}
 }
+
+// TestStreamOutlivesItsOwner: an owner who closes a file early does not hand the
+// guest whatever the host opens next.
+func TestStreamOutlivesItsOwner(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	r, in, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	s := vfs.NewStream(r, nil, vfs.StreamOptions{})
+	defer s.Unref()
+	r.Close()
+	other, feed, err := os.Pipe() // takes the number that is free now
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	defer feed.Close()
+	if _, err := feed.WriteString("not yours"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.WriteString("yours"); err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 16)
+	n, errno := s.TryRead([][]byte{b})
+	if errno == abi.ENOTSUP { // where the host cannot be asked not to wait
+		if n, errno = s.Read([][]byte{b}); errno != abi.OK {
+			return // it says that the file is closed
+		}
+	}
+	if errno != abi.OK || string(b[:n]) != "yours" {
+		t.Errorf("read %q %v", b[:n], errno)
+	}
+}

@@ -30,7 +30,7 @@ const (
 const maxEntries = 1024
 
 // Handlers returns the handlers of every row that touches a descriptor or a
-// path, except poll.
+// path, except poll and those of sockets.
 func Handlers() map[abi.Sysno]gate.Handler {
 	return map[abi.Sysno]gate.Handler{
 		abi.SysOpen:     open,
