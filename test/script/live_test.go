@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -145,6 +146,11 @@ func cause(t *testing.T, file string) (cause string, code int) {
 }
 
 func TestSignalsEndTheRun(t *testing.T) {
+	// Whoever runs the tests may ignore the hang-up (nohup), and what is ignored
+	// stays so in what they start.
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	t.Cleanup(func() { signal.Stop(hup) })
 	for _, c := range []struct {
 		name   string
 		sig    syscall.Signal
