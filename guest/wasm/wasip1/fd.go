@@ -61,8 +61,18 @@ func fdFdstatSetFlags(p *Process, a []uint64) abi.Errno {
 	return p.done(c)
 }
 
+// fdFdstatSetRights narrows the rights. What is not among those that fd_fdstat_get
+// shows cannot be asked for, though the kernel may keep it.
 func fdFdstatSetRights(p *Process, a []uint64) abi.Errno {
-	c := p.onFD(abi.SysRights, "fd_fdstat_set_rights", a[0], 0)
+	c := p.onFD(abi.SysFdinfo, "fd_fdstat_set_rights", a[0], 0)
+	if errno := p.done(c); errno != abi.OK {
+		return errno
+	}
+	base, inheriting := shownRights(&c.Info)
+	if a[1]&^base != 0 || a[2]&^inheriting != 0 {
+		return abi.ENOTCAPABLE
+	}
+	c = p.onFD(abi.SysRights, "fd_fdstat_set_rights", a[0], 0)
 	c.Arg = [2]uint64{a[1], a[2]}
 	return p.done(c)
 }
@@ -143,17 +153,31 @@ func fdSeek(p *Process, a []uint64) abi.Errno {
 	if uint32(a[2]) > abi.SeekEnd {
 		return abi.EINVAL
 	}
+	if a[1] == 0 && uint32(a[2]) == abi.SeekCur {
+		return p.tell("fd_seek", a[0], a[3]) // it moves nothing
+	}
 	c := p.onFD(abi.SysSeek, "fd_seek", a[0], RightFdSeek)
 	c.Off = int64(a[1])
 	c.Flags = uint32(a[2])
 	return p.value(c, a[3])
 }
 
+// fdTell needs the right to tell, or the right to seek, which implies it.
 func fdTell(p *Process, a []uint64) abi.Errno {
-	c := p.onFD(abi.SysSeek, "fd_tell", a[0], RightFdTell)
-	c.Off = 0
-	c.Flags = abi.SeekCur
-	return p.value(c, a[1])
+	return p.tell("fd_tell", a[0], a[1])
+}
+
+// tell stores where the offset is. Either of two rights suffices.
+func (p *Process) tell(via string, fd, result uint64) (errno abi.Errno) {
+	for _, need := range [...]uint64{RightFdTell, RightFdSeek} {
+		c := p.onFD(abi.SysSeek, via, fd, need)
+		c.Off = 0
+		c.Flags = abi.SeekCur
+		if errno = p.value(c, result); errno != abi.ENOTCAPABLE {
+			break
+		}
+	}
+	return errno
 }
 
 // preopen returns the guest path that a descriptor was pre-opened as. Others

@@ -39,6 +39,8 @@ func open(p *proc.Process, fd abi.FD, need uint64) (proc.Descriptor, abi.Errno) 
 		return d, errno
 	}
 	switch {
+	case d.Preopen != "":
+		errno = abi.EBADF // a place to walk from, which the program opened no file at
 	case d.File.Type() != abi.TypeSocket:
 		errno = abi.ENOTSOCK
 	case need&^d.Rights != 0:

@@ -131,6 +131,11 @@ func vec(sizes ...int) (v [][]byte) {
 
 func TestWhatIsNoConnection(t *testing.T) {
 	m := newMachine(t)
+	preopen, errno := m.p.FDs().Reserve()
+	d := proc.Descriptor{File: vfs.NewStream(strings.NewReader(""), nil, vfs.StreamOptions{}), Preopen: "/data", Rights: ^uint64(0)}
+	if errno != abi.OK || !m.p.FDs().Commit(preopen, d) {
+		t.Fatal(errno)
+	}
 	for _, nr := range []abi.Sysno{abi.SysAccept, abi.SysReceive, abi.SysSend, abi.SysShutdown} {
 		c := abi.Call{Flags: abi.ShutdownRead, Buf: vec(1)}
 		c.FD = 420
@@ -139,7 +144,10 @@ func TestWhatIsNoConnection(t *testing.T) {
 		m.call(nr, c, abi.EBADF)
 		c.FD = 0
 		m.call(nr, c, abi.ENOTSOCK)
+		c.FD = preopen
+		m.call(nr, c, abi.EBADF)
 	}
+	m.close(preopen)
 	for _, nr := range []abi.Sysno{abi.SysReceive, abi.SysSend, abi.SysShutdown} {
 		m.call(nr, abi.Call{FD: 1, Flags: abi.ShutdownRead, Buf: vec(1)}, abi.ENOTCONN)
 	}

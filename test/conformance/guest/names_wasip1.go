@@ -271,9 +271,9 @@ func (c *checker) sockets() {
 	var n uint32
 	v := buffers(make([]byte, 4))
 	file := c.file("s")
-	for what, fd := range map[string]int32{"no descriptor": 99, "standard output": 1, "a file": file} {
+	for what, fd := range map[string]int32{"no descriptor": 99, "a pre-opened directory": 3, "standard output": 1, "a file": file} {
 		want := uint32(eNotsock)
-		if fd == 99 {
+		if fd == 99 || fd == 3 {
 			want = eBadf
 		}
 		c.is("sock_accept of "+what, sockAccept(fd, 0, ptr(&n)), want)
