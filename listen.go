@@ -53,6 +53,23 @@ func checkListen(addresses []string) error {
 	return nil
 }
 
+// listenEntries renders the listeners for reports and --dry-run: under their real
+// addresses where bound has them.
+func listenEntries(spec *Spec, bound []string) []ViewEntry {
+	var out []ViewEntry
+	for i, address := range spec.Listen {
+		e := ViewEntry{Path: address, Right: abi.ActListen.String(), Source: "flag"}
+		if i < len(bound) {
+			e.Path = bound[i]
+		}
+		if i < len(spec.ListenBy) {
+			e.Source = spec.ListenBy[i]
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
 // Listening returns the addresses that the run listens on, in the order of
 // Spec.Listen, with their real ports. It is complete once Start has returned.
 func (p *Process) Listening() []string { return append([]string(nil), p.listening...) }

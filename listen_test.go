@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,11 @@ func TestListen(t *testing.T) {
 		t.Fatalf("%v %+v", err, r)
 	}
 	check(t, r)
+	for _, a := range at {
+		if !slices.Contains(r.View, agentos.ViewEntry{Path: a, Right: "listen", Source: "flag"}) {
+			t.Errorf("%s is not in the report: %+v", a, r.View)
+		}
+	}
 	if err := neighbour.Kill(); err != nil {
 		t.Fatal(err)
 	}

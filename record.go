@@ -211,7 +211,7 @@ func (p *Process) makeReport() *Report {
 			ResourcesFreed: sum.Freed.Count, BytesFreed: sum.Freed.Bytes, ByType: map[string]uint64{},
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,
 		},
-		View:        p.view.entries(),
+		View:        append(p.view.entries(), listenEntries(&p.spec, p.listening)...),
 		Enforcement: maps.Clone(p.k.enforced),
 		Captured:    p.captured,
 		Degraded:    append(append(p.k.Degraded(), p.k.missing(&p.spec)...), p.missing...),

@@ -80,7 +80,7 @@ type Denial struct {
 type ViewEntry struct {
 	Path   string `json:"path"`
 	Host   string `json:"host,omitempty"`
-	Right  string `json:"right"`  // read, write, overlay, deny
+	Right  string `json:"right"`  // read, write, overlay, deny; listen, on the address Path
 	Source string `json:"source"` // default, flag, manifest:line, profile
 }
 

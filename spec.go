@@ -28,6 +28,7 @@ type Spec struct {
 
 	Grants    []Grant
 	Listen    []string         // TCP addresses to listen on, ADDR:PORT; see [Process.Listening]
+	ListenBy  []string         // where each was asked for, as in Grant.Source; the rest by "flag"
 	Allow     []abi.Capability // granted beyond the defaults
 	Unprotect []string         // host paths whose protection inside write grants is lifted
 	Bare      bool             // without what every program has unasked

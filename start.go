@@ -393,8 +393,11 @@ func (k *Kernel) Plan(spec Spec) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := checkListen(spec.Listen); err != nil {
+		return nil, err
+	}
 	plan := &Plan{
-		Version: DocumentVersion, Program: spec.Program, Domain: domain, View: v.entries(), Dir: v.cwd,
+		Version: DocumentVersion, Program: spec.Program, Domain: domain, View: append(v.entries(), listenEntries(&spec, nil)...), Dir: v.cwd,
 		Env: []string{}, Missing: k.missing(&spec),
 		Limits: PlanLimits{
 			TimeoutNS: int64(caps[abi.LimitWall]), CPUTimeNS: int64(caps[abi.LimitCPU]), Memory: caps[abi.LimitMemory],

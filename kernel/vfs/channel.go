@@ -58,8 +58,9 @@ func (f *File) Stop() {
 	}
 }
 
-// Ready tells whether reading or writing would wait. A file of a file system never
-// does, and what is left of it is known.
+// Ready tells whether reading or writing would wait, and never waits itself. A file
+// of a file system is always ready; what is left of it is known unless only a
+// host that may not answer could say.
 func (f *File) Ready(kind abi.PollKind) (Readiness, abi.Errno) {
 	flags := f.Flags()
 	if kind == abi.PollWrite && flags&abi.OWrite == 0 || kind == abi.PollRead && flags&abi.ORead == 0 {
@@ -69,7 +70,7 @@ func (f *File) Ready(kind abi.PollKind) (Readiness, abi.Errno) {
 		return f.ch.Ready(kind), abi.OK
 	}
 	r := Readiness{Ready: true}
-	if kind == abi.PollRead && f.typ == abi.TypeRegular {
+	if kind == abi.PollRead && f.typ == abi.TypeRegular && f.Latency() != Unbounded {
 		st, errno := f.at.node.Stat()
 		if errno != abi.OK {
 			return r, errno

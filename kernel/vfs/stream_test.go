@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -12,6 +13,8 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/limit"
 	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
+	"github.com/agentos-kernel/agentos/kernel/vfs/fstest"
+	"github.com/agentos-kernel/agentos/kernel/vfs/memfs"
 )
 
 // pipes returns a stream over two pipes of the host and the caller's ends: what is
@@ -201,6 +204,80 @@ func TestFilesAreReady(t *testing.T) {
 	if _, errno := f.Ready(abi.PollWrite); errno != abi.EBADF {
 		t.Errorf("writing to what is open for reading: %s", errno)
 	}
+}
+
+// TestReadyNeverWaits: a poll does not ask a host that may never answer.
+func TestReadyNeverWaits(t *testing.T) {
+	mem := memfs.New(limit.NewAccount(limit.Caps{}), memfs.Options{})
+	root, errno := mem.Root()
+	if errno != abi.OK {
+		t.Fatal(errno)
+	}
+	n, h, errno := root.(vfs.Dir).Create("f", 0o600, abi.OWrite)
+	if errno != abi.OK {
+		t.Fatal(errno)
+	}
+	h.Close()
+	n.Close()
+	root.Close()
+	ns := vfs.NewNamespace(vfs.Options{})
+	asked := new(atomic.Int32)
+	if err := ns.Mount("/w", remote{mem, asked}); err != nil {
+		t.Fatal(err)
+	}
+	defer ns.Close()
+	top, errno := ns.OpenDir("/")
+	if errno != abi.OK {
+		t.Fatal(errno)
+	}
+	defer top.Unref()
+	f, errno := ns.Open(fstest.NewOpen(), top.Base(), "w/f", abi.ORead, 0)
+	if errno != abi.OK {
+		t.Fatal(errno)
+	}
+	defer f.Unref()
+	if f.Latency() != vfs.Unbounded {
+		t.Fatal("the file system is not remote")
+	}
+	before := asked.Load()
+	if r := ready(t, f, abi.PollRead); !r.Ready {
+		t.Errorf("%+v", r)
+	}
+	if n := asked.Load() - before; n != 0 {
+		t.Errorf("the host was asked %d times", n)
+	}
+}
+
+// remote is a file system whose host may never answer; asked counts how often it is
+// asked to describe something.
+type remote struct {
+	vfs.FileSystem
+	asked *atomic.Int32
+}
+
+func (r remote) Root() (vfs.Node, abi.Errno) {
+	n, errno := r.FileSystem.Root()
+	return remoteNode{n, r.asked}, errno
+}
+
+type remoteNode struct {
+	vfs.Node
+	asked *atomic.Int32
+}
+
+func (n remoteNode) MayBlock() bool { return true }
+
+func (n remoteNode) Stat() (abi.Stat, abi.Errno) {
+	n.asked.Add(1)
+	return n.Node.Stat()
+}
+
+func (n remoteNode) Lookup(name string) (vfs.Node, abi.Errno) {
+	got, errno := n.Node.Lookup(name)
+	if errno != abi.OK {
+		return nil, errno
+	}
+	return remoteNode{got, n.asked}, abi.OK
 }
 
 // TestStreamOutlivesItsOwner: an owner who closes a file early does not hand the

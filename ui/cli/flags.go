@@ -245,7 +245,7 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 		sp.Unprotect = append(sp.Unprotect, p.V)
 	}
 	for _, a := range m.Listen {
-		sp.Listen = append(sp.Listen, a.V)
+		sp.Listen, sp.ListenBy = append(sp.Listen, a.V), append(sp.ListenBy, a.Source())
 	}
 	l := m.Limits
 	sp.Limits = agentos.Limits{
