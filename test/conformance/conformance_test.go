@@ -78,7 +78,11 @@ func TestConformance(t *testing.T) {
 		{"overlay", "/w", grant(agentos.GrantOverlay, "/w")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			r, out := run(t, k, agentos.Spec{Image: image, Grants: c.grants}, "check", c.dir)
+			args := []string{"check", c.dir}
+			if c.name == "overlay" {
+				args = append(args, "remote") // it counts as a host that may never answer
+			}
+			r, out := run(t, k, agentos.Spec{Image: image, Grants: c.grants}, args...)
 			cases := 0
 			for line := range strings.Lines(out) {
 				verdict, rest, _ := strings.Cut(strings.TrimSpace(line), " ")

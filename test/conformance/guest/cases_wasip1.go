@@ -87,7 +87,11 @@ func (c *checker) clocksAndPoll() {
 	var at uint64
 	fdSeek(fd, 2, 0, ptr(&at))
 	c.is("poll_oneoff of a file", poll(on(5, 1, uint32(fd)), on(6, 2, uint32(fd)), clock(4, 1, 3_600_000_000_000, 0)), ok)
-	c.that("poll_oneoff tells what is left", count == 2 && le.Uint64(events[16:]) == 3 && events[32+10] == 2, count, events)
+	left := uint64(0)
+	if c.left {
+		left = 3
+	}
+	c.that("poll_oneoff tells what is left", count == 2 && le.Uint64(events[16:]) == left && events[32+10] == 2, count, events)
 	c.is("poll_oneoff of standard output", poll(on(5, 2, 1)), ok)
 	c.that("poll_oneoff tells that it can be written", count == 1 && le.Uint16(events[8:]) == ok, count, events[:32])
 	fdClose(fd)
