@@ -226,7 +226,7 @@ func TestSendToNobody(t *testing.T) {
 	if err := peer.SetLinger(0); err != nil { // to vanish is to reset
 		t.Fatal(err)
 	}
-	go func() { peer.Close() }()
+	go func() { _ = peer.Close() }()
 	c := m.call(abi.SysReceive, abi.Call{FD: fd, Buf: vec(1)}, abi.ECONNRESET)
 	if c.Ret != 0 {
 		t.Errorf("%d bytes of nobody", c.Ret)
