@@ -9,8 +9,11 @@
 // vCPU's taking note of it; after its exit function was called an entity is
 // never run again.
 //
-// Lock order: Scheduler.mu guards the run queue and is a leaf. Entity states are
-// atomics. Policies are called under Scheduler.mu and must not block.
+// An entity that is in the host may lose its vCPU to others; it then gives up its
+// slice as soon as it is back.
+//
+// Lock order: Scheduler.mu guards the run queue, monitor.mu the seats of the vCPUs;
+// both are leaves. Entity states and seats are atomics. Policies are called under Scheduler.mu and must not block.
 //
 // Imports: kernel/abi, kernel/event.
 package sched
