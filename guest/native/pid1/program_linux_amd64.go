@@ -1,0 +1,106 @@
+package pid1
+
+// machine is the value of e_machine in the ELF header.
+const machine = 62 // EM_X86_64
+
+// program is the code, position-independent, followed by its data. The comment of each
+// line is the instruction that the bytes encode; doc.go says what it does in words.
+const program = "" +
+	"\x48\x81\xec\x00\x02\x00\x00" + // sub rsp,0x200
+	"\x48\x89\xe3" + // mov rbx,rsp
+	"\x31\xc0" + // xor eax,eax
+	"\xbf\x03\x00\x00\x00" + // mov edi,0x3
+	"\x48\x89\xde" + // mov rsi,rbx
+	"\xba\xff\x00\x00\x00" + // mov edx,0xff
+	"\x0f\x05" + // syscall
+	"\x85\xc0" + // test eax,eax
+	"\x0f\x8e\x4c\x01\x00\x00" + // jle done
+	"\xc6\x04\x03\x00" + // mov [rbx+rax*1],0x0
+	"\x48\x8d\x3d\x4a\x01\x00\x00" + // lea rdi,[rip+0x14a] (proc)
+	"\x48\x89\xde" + // mov rsi,rbx
+	"\x48\x89\xfa" + // mov rdx,rdi
+	"\x41\xba\x0e\x00\x00\x00" + // mov r10d,0xe
+	"\x45\x31\xc0" + // xor r8d,r8d
+	"\xb8\xa5\x00\x00\x00" + // mov eax,0xa5
+	"\x0f\x05" + // syscall
+	"\x89\x83\x00\x01\x00\x00" + // mov [rbx+0x100],eax
+	"\x48\x8d\x3d\x37\x01\x00\x00" + // lea rdi,[rip+0x137] (header)
+	"\x48\x8d\x35\x38\x01\x00\x00" + // lea rsi,[rip+0x138] (zero)
+	"\xb8\x7e\x00\x00\x00" + // mov eax,0x7e
+	"\x0f\x05" + // syscall
+	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
+	"\xbf\x26\x00\x00\x00" + // mov edi,0x26
+	"\xbe\x01\x00\x00\x00" + // mov esi,0x1
+	"\x31\xd2" + // xor edx,edx
+	"\x45\x31\xd2" + // xor r10d,r10d
+	"\x45\x31\xc0" + // xor r8d,r8d
+	"\xb8\x9d\x00\x00\x00" + // mov eax,0x9d
+	"\x0f\x05" + // syscall
+	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
+	"\xbf\x04\x00\x00\x00" + // mov edi,0x4
+	"\x31\xf6" + // xor esi,esi
+	"\xb8\x9d\x00\x00\x00" + // mov eax,0x9d
+	"\x0f\x05" + // syscall
+	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
+	"\xbf\x02\x00\x00\x00" + // mov edi,0x2
+	"\x48\x8d\x35\xdc\x00\x00\x00" + // lea rsi,[rip+0xdc] (mask)
+	"\x31\xd2" + // xor edx,edx
+	"\x41\xba\x08\x00\x00\x00" + // mov r10d,0x8
+	"\xb8\x0e\x00\x00\x00" + // mov eax,0xe
+	"\x0f\x05" + // syscall
+	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
+	"\xbf\xff\xff\xff\xff" + // mov edi,0xffffffff
+	"\x48\x8d\x35\xbb\x00\x00\x00" + // lea rsi,[rip+0xbb] (mask)
+	"\xba\x08\x00\x00\x00" + // mov edx,0x8
+	"\x45\x31\xd2" + // xor r10d,r10d
+	"\xb8\x21\x01\x00\x00" + // mov eax,0x121
+	"\x0f\x05" + // syscall
+	"\x89\xc1" + // mov ecx,eax
+	"\xc1\xf9\x1f" + // sar ecx,0x1f
+	"\x09\x8b\x00\x01\x00\x00" + // or [rbx+0x100],ecx
+	"\xc7\x83\x10\x01\x00\x00\x03\x00\x00\x00" + // mov [rbx+0x110],0x3
+	"\xc7\x83\x14\x01\x00\x00\x01\x00\x00\x00" + // mov [rbx+0x114],0x1
+	"\x89\x83\x18\x01\x00\x00" + // mov [rbx+0x118],eax
+	"\xc7\x83\x1c\x01\x00\x00\x01\x00\x00\x00" + // mov [rbx+0x11c],0x1
+	"\xbf\x03\x00\x00\x00" + // mov edi,0x3
+	"\x48\x8d\xb3\x00\x01\x00\x00" + // lea rsi,[rbx+0x100]
+	"\xba\x04\x00\x00\x00" + // mov edx,0x4
+	"\xb8\x01\x00\x00\x00" + // mov eax,0x1
+	"\x0f\x05" + // syscall
+
+	// again:
+	"\x48\x8d\xbb\x10\x01\x00\x00" + // lea rdi,[rbx+0x110]
+	"\xbe\x02\x00\x00\x00" + // mov esi,0x2
+	"\xba\xff\xff\xff\xff" + // mov edx,0xffffffff
+	"\xb8\x07\x00\x00\x00" + // mov eax,0x7
+	"\x0f\x05" + // syscall
+	"\x66\x83\xbb\x16\x01\x00\x00\x00" + // cmp [rbx+0x116],0x0
+	"\x75\x32" + // jne done
+	"\x8b\xbb\x18\x01\x00\x00" + // mov edi,[rbx+0x118]
+	"\x48\x8d\xb3\x20\x01\x00\x00" + // lea rsi,[rbx+0x120]
+	"\xba\x80\x00\x00\x00" + // mov edx,0x80
+	"\x31\xc0" + // xor eax,eax
+	"\x0f\x05" + // syscall
+
+	// reap:
+	"\xbf\xff\xff\xff\xff" + // mov edi,0xffffffff
+	"\x31\xf6" + // xor esi,esi
+	"\xba\x01\x00\x00\x40" + // mov edx,0x40000001
+	"\x45\x31\xd2" + // xor r10d,r10d
+	"\xb8\x3d\x00\x00\x00" + // mov eax,0x3d
+	"\x0f\x05" + // syscall
+	"\x85\xc0" + // test eax,eax
+	"\x7f\xe6" + // jg reap
+	"\xeb\xac" + // jmp again
+
+	// done:
+	"\x31\xff" + // xor edi,edi
+	"\xb8\xe7\x00\x00\x00" + // mov eax,0xe7
+	"\x0f\x05" + // syscall
+
+	// Data.
+	"\x70\x72\x6f\x63\x00\x0f\x1f\x00" + // "proc"
+	"\x00\x00\x01\x00\x00\x00\x00\x00" + // mask: SIGCHLD
+	"\x22\x05\x08\x20\x00\x00\x00\x00" + // header: version 3, this process
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + // zero: no capabilities
+	""

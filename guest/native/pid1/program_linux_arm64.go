@@ -1,0 +1,111 @@
+package pid1
+
+// machine is the value of e_machine in the ELF header.
+const machine = 183 // EM_AARCH64
+
+// program is the code, position-independent, followed by its data. The comment of each
+// line is the instruction that the bytes encode; doc.go says what it does in words.
+const program = "" +
+	"\xff\x03\x08\xd1" + // sub sp, sp, #512
+	"\xf3\x03\x00\x91" + // mov x19, sp
+	"\x60\x00\x80\xd2" + // mov x0, #3
+	"\xe1\x03\x13\xaa" + // mov x1, x19
+	"\xe2\x1f\x80\xd2" + // mov x2, #255
+	"\xe8\x07\x80\xd2" + // mov x8, #63
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x1f\x00\x00\xf1" + // cmp x0, #0
+	"\xcd\x09\x00\x54" + // b.le done
+	"\x7f\x6a\x20\x38" + // strb wzr, [x19, x0]
+	"\x40\x0b\x00\x10" + // adr x0, #360
+	"\xe1\x03\x13\xaa" + // mov x1, x19
+	"\xe2\x03\x00\xaa" + // mov x2, x0
+	"\xc3\x01\x80\xd2" + // mov x3, #14
+	"\x04\x00\x80\xd2" + // mov x4, #0
+	"\x08\x05\x80\xd2" + // mov x8, #40
+	"\x01\x00\x00\xd4" + // svc #0
+	"\xf4\x03\x00\x2a" + // mov w20, w0
+	"\x40\x09\x00\x10" + // adr x0, #296
+	"\x61\x09\x00\x10" + // adr x1, #300
+	"\x68\x0b\x80\xd2" + // mov x8, #91
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x94\x02\x00\x2a" + // orr w20, w20, w0
+	"\xc0\x04\x80\xd2" + // mov x0, #38
+	"\x21\x00\x80\xd2" + // mov x1, #1
+	"\x02\x00\x80\xd2" + // mov x2, #0
+	"\x03\x00\x80\xd2" + // mov x3, #0
+	"\x04\x00\x80\xd2" + // mov x4, #0
+	"\xe8\x14\x80\xd2" + // mov x8, #167
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x94\x02\x00\x2a" + // orr w20, w20, w0
+	"\x80\x00\x80\xd2" + // mov x0, #4
+	"\x01\x00\x80\xd2" + // mov x1, #0
+	"\xe8\x14\x80\xd2" + // mov x8, #167
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x94\x02\x00\x2a" + // orr w20, w20, w0
+	"\x40\x00\x80\xd2" + // mov x0, #2
+	"\xa1\x06\x00\x10" + // adr x1, #212
+	"\x02\x00\x80\xd2" + // mov x2, #0
+	"\x03\x01\x80\xd2" + // mov x3, #8
+	"\xe8\x10\x80\xd2" + // mov x8, #135
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x94\x02\x00\x2a" + // orr w20, w20, w0
+	"\x00\x00\x80\x92" + // mov x0, #-1
+	"\xc1\x05\x00\x10" + // adr x1, #184
+	"\x02\x01\x80\xd2" + // mov x2, #8
+	"\x03\x00\x80\xd2" + // mov x3, #0
+	"\x48\x09\x80\xd2" + // mov x8, #74
+	"\x01\x00\x00\xd4" + // svc #0
+	"\xf5\x03\x00\x2a" + // mov w21, w0
+	"\x94\x7e\x80\x2a" + // orr w20, w20, w0, asr #31
+	"\x76\x02\x04\x91" + // add x22, x19, #256
+	"\xd4\x02\x00\xb9" + // str w20, [x22]
+	"\x61\x00\x80\x52" + // mov w1, #3
+	"\x22\x00\x80\x52" + // mov w2, #1
+	"\xc1\x0a\x02\x29" + // stp w1, w2, [x22, #16]
+	"\xd5\x0a\x03\x29" + // stp w21, w2, [x22, #24]
+	"\x60\x00\x80\xd2" + // mov x0, #3
+	"\xe1\x03\x16\xaa" + // mov x1, x22
+	"\x82\x00\x80\xd2" + // mov x2, #4
+	"\x08\x08\x80\xd2" + // mov x8, #64
+	"\x01\x00\x00\xd4" + // svc #0
+
+	// again:
+	"\xc0\x42\x00\x91" + // add x0, x22, #16
+	"\x41\x00\x80\xd2" + // mov x1, #2
+	"\x02\x00\x80\xd2" + // mov x2, #0
+	"\x03\x00\x80\xd2" + // mov x3, #0
+	"\x04\x00\x80\xd2" + // mov x4, #0
+	"\x28\x09\x80\xd2" + // mov x8, #73
+	"\x01\x00\x00\xd4" + // svc #0
+	"\xc1\x2e\x40\x79" + // ldrh w1, [x22, #22]
+	"\x01\x02\x00\x35" + // cbnz w1, done
+	"\xe0\x03\x15\x2a" + // mov w0, w21
+	"\xc1\x82\x00\x91" + // add x1, x22, #32
+	"\x02\x10\x80\xd2" + // mov x2, #128
+	"\xe8\x07\x80\xd2" + // mov x8, #63
+	"\x01\x00\x00\xd4" + // svc #0
+
+	// reap:
+	"\x00\x00\x80\x92" + // mov x0, #-1
+	"\x01\x00\x80\xd2" + // mov x1, #0
+	"\x22\x00\x80\xd2" + // mov x2, #1
+	"\x02\x00\xa8\xf2" + // movk x2, #16384, lsl #16
+	"\x03\x00\x80\xd2" + // mov x3, #0
+	"\x88\x20\x80\xd2" + // mov x8, #260
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x1f\x00\x00\x71" + // cmp w0, #0
+	"\x0c\xff\xff\x54" + // b.gt reap
+	"\xe9\xff\xff\x17" + // b again
+
+	// done:
+	"\x00\x00\x80\xd2" + // mov x0, #0
+	"\xc8\x0b\x80\xd2" + // mov x8, #94
+	"\x01\x00\x00\xd4" + // svc #0
+	"\x1f\x20\x03\xd5" + // nop
+
+	// Data.
+	"\x00\x00\x01\x00\x00\x00\x00\x00" + // mask: SIGCHLD
+	"\x22\x05\x08\x20\x00\x00\x00\x00" + // header: version 3, this process
+	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + // zero: no capabilities
+	"\x70\x72\x6f\x63\x00" + // "proc"
+	""
