@@ -99,12 +99,14 @@ const (
 	Yielded Outcome = iota
 	Waiting
 	Exited
+	Away // goes on by itself, outside the vCPU, and has itself resumed by [Outside.Wake]
 )
 
 // Exit is how an instance ended by itself.
 type Exit struct {
-	Cause     abi.Cause // CauseExited or CauseFault; CauseNone if it was killed
-	Code      int       // exit status for CauseExited
+	Cause     abi.Cause  // CauseExited, CauseSignaled, CauseFault, or CauseSetupFailed; CauseNone if it was killed
+	Code      int        // exit status for CauseExited
+	Signal    abi.Signal // for CauseSignaled
 	Detail    string    // e.g. "unreachable executed"
 	Backtrace []string  // innermost first, by function name
 }

@@ -25,6 +25,8 @@ type Outside interface {
 	// Broke ends the process because a limit or the floor ended it: the first
 	// cause wins.
 	Broke(cause abi.Cause, detail string)
+	// Ran records that a process of the tree started to execute a program.
+	Ran(pid int, program string)
 	// Grace is how long a process that is marked to die has between TERM and
 	// KILL; 0 is none.
 	Grace() time.Duration
@@ -33,6 +35,7 @@ type Outside interface {
 // Usage is what a tree of host processes has consumed since its start.
 type Usage struct {
 	CPU          time.Duration
+	Memory       uint64 // bytes, now; 0 if unknown
 	MemoryPeak   uint64 // bytes, the most at once
 	Processes    uint64 // the most at once, 0 if unknown
 	BytesRead    uint64

@@ -101,6 +101,13 @@ type Spec struct {
 	Listen func() ([]*vfs.File, error)
 	// Preopens are the directories opened as descriptors 3 and up.
 	Preopens []Preopen
+	// Setting describes the surroundings of a program that runs outside the kernel;
+	// nil for one that asks for them call by call. It is made when everything else
+	// of the process is initialized, and given back when its instance is closed.
+	Setting func(*proc.Process) (*guest.Setting, error)
+	// Grace is how long such a program has between TERM and KILL when its time is
+	// over.
+	Grace time.Duration
 	// Chain is the cause that this process belongs to.
 	Chain abi.ChainID
 	// Created is told of the process before its first event; it may be nil.
@@ -205,7 +212,7 @@ func (k *Kernel) exit(p *Process) {
 		ex = p.instance.Exit()
 	}
 	if ex.Cause != abi.CauseNone {
-		p.Finish(proc.End{Cause: ex.Cause, Code: ex.Code, Detail: ex.Detail, Backtrace: ex.Backtrace})
+		p.Finish(proc.End{Cause: ex.Cause, Code: ex.Code, Signal: ex.Signal, Detail: ex.Detail, Backtrace: ex.Backtrace})
 	}
 	// A guest that stopped without a cause and that nobody killed is our fault.
 	p.Finish(proc.End{Cause: abi.CauseKernelError, Detail: "the guest stopped without a cause"})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/kernel/abi"
@@ -198,7 +199,15 @@ func (instanceOwner) Kind() abi.ResourceKind { return abi.ResInstance }
 
 func (instanceOwner) Init(ctx context.Context, p *Process) error {
 	p.inhabited.Store(true)
-	inst, err := p.program.Instantiate(ctx, host{p})
+	h := host{p: p}
+	if p.spec.Setting != nil {
+		var err error
+		if h.setting, err = p.spec.Setting(p.Process); err != nil {
+			p.inhabited.Store(false)
+			return err
+		}
+	}
+	inst, err := p.program.Instantiate(ctx, h)
 	if err != nil {
 		p.inhabited.Store(false) // it leaves nothing behind
 		return err
@@ -242,11 +251,45 @@ func (k *Kernel) wake(p *Process) {
 	}
 }
 
-// host is what an instance of p is lent.
-type host struct{ p *Process }
+// host is what an instance of p is lent. It implements [guest.Outside].
+type host struct {
+	p       *Process
+	setting *guest.Setting
+}
 
-func (h host) Gate() guest.Gate     { return h.p.gate }
-func (h host) Memory() guest.Memory { return memory(h) }
+var _ guest.Outside = host{}
+
+func (h host) Gate() guest.Gate        { return h.p.gate }
+func (h host) Memory() guest.Memory    { return memory{h.p} }
+func (h host) Setting() *guest.Setting { return h.setting }
+func (h host) Wake()                   { h.p.Wake() }
+
+// Used takes over what the host counted, and holds the CPU time to its limit.
+func (h host) Used(u guest.Usage) {
+	p := h.p
+	sum := p.ObserveCPU(u.CPU)
+	p.Account().Observe(abi.LimitMemory, u.MemoryPeak)
+	p.Account().Observe(abi.LimitProcesses, u.Processes)
+	p.BytesRead.Store(max(p.BytesRead.Load(), u.BytesRead))
+	p.BytesWritten.Store(max(p.BytesWritten.Load(), u.BytesWritten))
+	task{p}.limitCPU(sum)
+}
+
+func (h host) Broke(cause abi.Cause, detail string) {
+	h.p.Kill(proc.End{Cause: cause, Detail: detail})
+}
+
+func (h host) Ran(pid int, program string) {
+	h.p.Emit(&event.Event{Category: abi.CatProcess, Severity: abi.Info, Kind: event.KindExec, PID: h.p.PID, Chain: h.p.Chain, A: uint64(pid), Text: program})
+}
+
+// Grace is for a program whose time is over: whoever kills it otherwise means now.
+func (h host) Grace() time.Duration {
+	if e := h.p.End(); e != nil && e.Cause == abi.CauseTimeout {
+		return h.p.spec.Grace
+	}
+	return 0
+}
 
 func (h host) Static(nr abi.Sysno) guest.Static {
 	if nr >= abi.NumSys || !h.p.Subject().Capability(nr.Row()).Allow {

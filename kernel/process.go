@@ -90,11 +90,17 @@ func (t task) Run(fuel int64) (out sched.Outcome, used int64) {
 func (t task) slice(fuel int64) (sched.Outcome, int64) {
 	p := t.p
 	if p.StopRequested() {
+		if s, ok := p.instance.(guest.Stopper); ok && p.started {
+			p.told(s.Stop())
+		}
 		p.To(proc.Running) // a blocked process stops by way of running
 		p.To(proc.Stopped)
 		return sched.Waiting, 0
 	}
 	if p.State() == proc.Stopped {
+		if s, ok := p.instance.(guest.Stopper); ok && p.started {
+			p.told(s.Continue())
+		}
 		p.To(proc.Ready)
 	}
 	if p.Killed() && !p.started {
@@ -115,6 +121,8 @@ func (t task) slice(fuel int64) (sched.Outcome, int64) {
 	case guest.Waiting:
 		p.To(proc.Blocked)
 		return sched.Waiting, used
+	case guest.Away:
+		return sched.Waiting, used // and it is running
 	case guest.Exited:
 		return sched.Exited, used
 	}
@@ -134,10 +142,33 @@ func (t task) emit(start event.Ticks, out guest.Outcome, used int64) {
 
 // Charge accounts for the CPU time of a slice and enforces its limit.
 func (t task) Charge(d time.Duration) {
-	sum := t.p.AddCPU(d)
+	if t.p.spec.Setting != nil {
+		return // it runs elsewhere, and the host counts
+	}
+	t.limitCPU(t.p.AddCPU(d))
+}
+
+func (t task) limitCPU(sum time.Duration) {
 	if max := t.p.spec.Caps[abi.LimitCPU]; max != 0 && sum > time.Duration(max) {
 		t.p.Kill(proc.End{Cause: abi.CauseCPULimit, Detail: "used " + time.Duration(max).String() + " of CPU time"})
 	}
+}
+
+// told ends the process if its instance could not be stopped or continued: what
+// runs on although it was stopped is out of control.
+func (p *Process) told(err error) {
+	if err != nil {
+		p.Kill(proc.End{Cause: abi.CauseKernelError, Detail: err.Error()})
+	}
+}
+
+// Instance returns what executes the process; nil before it is initialized. It is
+// for the optional interfaces of package guest.
+func (p *Process) Instance() guest.Instance {
+	if !p.State().Schedulable() && p.State() != proc.Stopped {
+		return nil
+	}
+	return p.instance
 }
 
 // Exited releases the process without holding up the vCPU.

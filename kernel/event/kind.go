@@ -27,6 +27,7 @@ const (
 	KindLost
 
 	KindSpawn
+	KindExec
 	KindState
 	KindInit
 	KindRollback
@@ -134,6 +135,7 @@ var kindTable = [endKind - firstKind]Info{
 	KindPanic - firstKind:         {"handler_panic", Lifecycle, Number{}, Number{}, Text{"panic", Prose}, Text{"where", Prose}},
 	KindLost - firstKind:          {"lost", Lifecycle, num("count"), num("unattributed"), Text{}, Text{}},
 	KindSpawn - firstKind:         {"spawn", Lifecycle, num("parent_pid"), Number{}, Text{"program", Path}, Text{"domain", Path}},
+	KindExec - firstKind:          {"exec", Lifecycle, num("host_pid"), Number{}, Text{"program", Path}, Text{}},
 	KindState - firstKind:         {"state", Lifecycle, Number{}, Number{}, Text{"from", Path}, Text{"to", Path}},
 	KindInit - firstKind:          {"initialized", Lifecycle, symbol[resource]("resource"), Number{}, Text{"error", Prose}, Text{}},
 	KindRollback - firstKind:      {"rollback", Lifecycle, symbol[resource]("resource"), Number{}, Text{"error", Prose}, Text{}},

@@ -4,7 +4,7 @@
 //
 // Invariants: used never exceeds the limit; used never goes below zero (an
 // uncharge of more than was charged is a kernel bug and panics); peak is the
-// greatest used ever was.
+// greatest used ever was, or was observed to be where the host does the limiting.
 //
 // Locks: none; every field is its own atomic. Each kind of limit is independent.
 //
@@ -96,6 +96,10 @@ func (a *Account) Uncharge(l abi.Limit, n uint64) {
 		}
 	}
 }
+
+// Observe notes that peak of l was in use at once, of what the host limits and the
+// account is not charged for.
+func (a *Account) Observe(l abi.Limit, peak uint64) { a.kinds[l].raise(peak) }
 
 // Used returns what is charged for l now.
 func (a *Account) Used(l abi.Limit) uint64 { return a.kinds[l].used.Load() }

@@ -53,7 +53,7 @@ type Process struct {
 	end    atomic.Pointer[End]
 	wake   atomic.Pointer[func()]
 
-	cpu     atomic.Int64 // ns on a vCPU
+	cpu     atomic.Int64 // ns on a vCPU, or of the host processes it consists of
 	pressed atomic.Bool  // a growth of memory was refused and none succeeded since
 	current *abi.Call    // being served; set and read on whoever serves it
 
@@ -238,6 +238,17 @@ func (p *Process) AddCPU(d time.Duration) time.Duration { return time.Duration(p
 
 // SetCall names the call that is being served, for the record of a denial.
 func (p *Process) SetCall(c *abi.Call) { p.current = c }
+
+// ObserveCPU replaces the CPU time of a process that runs outside the vCPUs, unless
+// more is known already, and returns it.
+func (p *Process) ObserveCPU(total time.Duration) time.Duration {
+	for old := p.cpu.Load(); int64(total) > old; old = p.cpu.Load() {
+		if p.cpu.CompareAndSwap(old, int64(total)) {
+			return total
+		}
+	}
+	return p.CPUTime()
+}
 
 // End returns how the process ended; nil while it has not.
 func (p *Process) End() *End { return p.end.Load() }
