@@ -1,11 +1,11 @@
-package pid1
+package stub
 
 // machine is the value of e_machine in the ELF header.
 const machine = 62 // EM_X86_64
 
-// program is the code, position-independent, followed by its data. The comment of each
-// line is the instruction that the bytes encode; doc.go says what it does in words.
-const program = "" +
+// initProgram is the code of pid 1, position-independent, followed by its data. The comment of
+// each line is the instruction that the bytes encode; doc.go says what it does in words.
+const initProgram = "" +
 	"\x48\x81\xec\x00\x02\x00\x00" + // sub rsp,0x200
 	"\x48\x89\xe3" + // mov rbx,rsp
 	"\x31\xc0" + // xor eax,eax

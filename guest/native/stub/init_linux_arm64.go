@@ -1,11 +1,11 @@
-package pid1
+package stub
 
 // machine is the value of e_machine in the ELF header.
 const machine = 183 // EM_AARCH64
 
-// program is the code, position-independent, followed by its data. The comment of each
-// line is the instruction that the bytes encode; doc.go says what it does in words.
-const program = "" +
+// initProgram is the code of pid 1, position-independent, followed by its data. The comment of
+// each line is the instruction that the bytes encode; doc.go says what it does in words.
+const initProgram = "" +
 	"\xff\x03\x08\xd1" + // sub sp, sp, #512
 	"\xf3\x03\x00\x91" + // mov x19, sp
 	"\x60\x00\x80\xd2" + // mov x0, #3

@@ -1,6 +1,6 @@
 //go:build amd64 || arm64
 
-package pid1
+package stub
 
 import (
 	"bytes"
@@ -18,11 +18,11 @@ import (
 )
 
 func TestImageIsAnExecutable(t *testing.T) {
-	f, err := elf.NewFile(bytes.NewReader(Image()))
+	f, err := elf.NewFile(bytes.NewReader(InitImage()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if f.Type != elf.ET_EXEC || len(f.Progs) != 1 || f.Progs[0].Flags != elf.PF_R|elf.PF_X || f.Progs[0].Filesz != uint64(len(Image())) {
+	if f.Type != elf.ET_EXEC || len(f.Progs) != 2 || f.Progs[0].Flags != elf.PF_R|elf.PF_X || f.Progs[0].Filesz != uint64(len(InitImage())) {
 		t.Errorf("%+v %+v", f.FileHeader, f.Progs[0].ProgHeader)
 	}
 }
@@ -30,7 +30,7 @@ func TestImageIsAnExecutable(t *testing.T) {
 // namespaced starts pid 1 in namespaces of its own; flags says of which kinds.
 func namespaced(t *testing.T) (pid int, end *os.File) {
 	t.Helper()
-	image, err := File()
+	image, err := File("init", InitImage())
 	if err != nil {
 		t.Fatal(err)
 	}
