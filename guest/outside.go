@@ -93,7 +93,9 @@ type User struct {
 // Terminal describes the terminal that a program is given.
 type Terminal struct {
 	Rows, Cols uint16
-	Term       string // TERM
+	// Suspend is called when the user asks to stop the run at the terminal and the
+	// program would be stopped by that; nothing is read until it returns. May be nil.
+	Suspend func()
 }
 
 // Bounds are the limits of a tree of host processes. Zero means none.

@@ -11,13 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// gate answers what the filter of a tree asks about: every start of a program. The
-// first one is the program's own, and it is held until the limits are on.
+// gate answers what the filter of a tree asks about: every start of a program.
 type gate struct {
 	listener *os.File
 	raw      func(func(fd uintptr) bool) error
-	held     func(pid int) error       // called for the first start; its error refuses it
-	ran      func(pid int, exe string) // called for every start that is let through
+	ran      func(pid int, exe string)
 
 	done sync.WaitGroup
 }
@@ -60,22 +58,13 @@ func newGate(fd int) (*gate, error) {
 // serve answers until the tree is gone or the gate is closed.
 func (g *gate) serve() {
 	g.done.Go(func() {
-		first := true
 		for {
 			n, err := g.receive()
 			if err != nil {
 				return // closed, or nobody is left who could ask
 			}
 			resp := response{id: n.id, flags: continueCall}
-			if first {
-				first = false
-				if err := g.held(int(n.pid)); err != nil {
-					resp.flags, resp.err = 0, -int32(unix.EPERM)
-				}
-			}
-			if resp.flags == continueCall {
-				g.ran(int(n.pid), executable(int(n.pid), n))
-			}
+			g.ran(int(n.pid), executable(int(n.pid), n))
 			// An error means that the process was killed meanwhile.
 			_ = ioctl(g.listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&resp))
 		}
@@ -161,26 +150,10 @@ func ioctl(f *os.File, req uint, arg unsafe.Pointer) error {
 	return nil
 }
 
-// prlimits puts on what a process cannot be born with.
-func prlimits(pid int, limits []rlimit) error {
-	for _, l := range limits {
-		if err := unix.Prlimit(pid, l.what, &unix.Rlimit{Cur: l.soft, Max: l.hard}, nil); err != nil {
-			return fmt.Errorf("rlimit %d: %w", l.what, err)
-		}
-	}
-	return nil
-}
-
-// rlimit is one resource limit.
-type rlimit struct {
-	what       int
-	soft, hard uint64
-}
-
 // unlikely raises the chance that the host, when it is out of memory, takes a process
 // of the tree and not one of its own.
 func unlikely(pid int) error {
-	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("500"), 0)
+	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("500"), 0o644)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // killed meanwhile
 	}

@@ -3,7 +3,7 @@
 // too slow to start and anything else would be a file to install.
 //
 // Init is pid 1. It reads a path from descriptor 3 and mounts a proc file system
-// there, which only a process inside the namespace can do; gives up its
+// there, which only a process inside the namespace can do, unless it is empty; gives up its
 // capabilities, may gain none, and cannot be looked into; answers with four bytes,
 // zero if all of that worked; then reaps whatever is left to it until descriptor 3
 // speaks or closes, and exits, which takes every process of the namespace with it.

@@ -3,8 +3,9 @@ package stub
 // machine is the value of e_machine in the ELF header.
 const machine = 62 // EM_X86_64
 
-// initProgram is the code of pid 1, position-independent, followed by its data. The comment of
-// each line is the instruction that the bytes encode; doc.go says what it does in words.
+// initProgram is the code of pid 1, position-independent, followed by its data. The
+// comment of each line is the instruction that the bytes encode; doc.go says what it
+// does in words.
 const initProgram = "" +
 	"\x48\x81\xec\x00\x02\x00\x00" + // sub rsp,0x200
 	"\x48\x89\xe3" + // mov rbx,rsp
@@ -14,8 +15,11 @@ const initProgram = "" +
 	"\xba\xff\x00\x00\x00" + // mov edx,0xff
 	"\x0f\x05" + // syscall
 	"\x85\xc0" + // test eax,eax
-	"\x0f\x8e\x4c\x01\x00\x00" + // jle done
+	"\x0f\x8e\x5b\x01\x00\x00" + // jle done
 	"\xc6\x04\x03\x00" + // mov [rbx+rax*1],0x0
+	"\xc7\x83\x00\x01\x00\x00\x00\x00\x00\x00" + // mov [rbx+0x100],0x0
+	"\x80\x3b\x00" + // cmp [rbx],0x0
+	"\x74\x23" + // je drop
 	"\x48\x8d\x3d\x4a\x01\x00\x00" + // lea rdi,[rip+0x14a] (proc)
 	"\x48\x89\xde" + // mov rsi,rbx
 	"\x48\x89\xfa" + // mov rdx,rdi
@@ -24,8 +28,10 @@ const initProgram = "" +
 	"\xb8\xa5\x00\x00\x00" + // mov eax,0xa5
 	"\x0f\x05" + // syscall
 	"\x89\x83\x00\x01\x00\x00" + // mov [rbx+0x100],eax
-	"\x48\x8d\x3d\x37\x01\x00\x00" + // lea rdi,[rip+0x137] (header)
-	"\x48\x8d\x35\x38\x01\x00\x00" + // lea rsi,[rip+0x138] (zero)
+
+	// drop:
+	"\x48\x8d\x3d\x38\x01\x00\x00" + // lea rdi,[rip+0x138] (header)
+	"\x48\x8d\x35\x39\x01\x00\x00" + // lea rsi,[rip+0x139] (zero)
 	"\xb8\x7e\x00\x00\x00" + // mov eax,0x7e
 	"\x0f\x05" + // syscall
 	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
@@ -43,14 +49,14 @@ const initProgram = "" +
 	"\x0f\x05" + // syscall
 	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
 	"\xbf\x02\x00\x00\x00" + // mov edi,0x2
-	"\x48\x8d\x35\xdc\x00\x00\x00" + // lea rsi,[rip+0xdc] (mask)
+	"\x48\x8d\x35\xdd\x00\x00\x00" + // lea rsi,[rip+0xdd] (mask)
 	"\x31\xd2" + // xor edx,edx
 	"\x41\xba\x08\x00\x00\x00" + // mov r10d,0x8
 	"\xb8\x0e\x00\x00\x00" + // mov eax,0xe
 	"\x0f\x05" + // syscall
 	"\x09\x83\x00\x01\x00\x00" + // or [rbx+0x100],eax
 	"\xbf\xff\xff\xff\xff" + // mov edi,0xffffffff
-	"\x48\x8d\x35\xbb\x00\x00\x00" + // lea rsi,[rip+0xbb] (mask)
+	"\x48\x8d\x35\xbc\x00\x00\x00" + // lea rsi,[rip+0xbc] (mask)
 	"\xba\x08\x00\x00\x00" + // mov edx,0x8
 	"\x45\x31\xd2" + // xor r10d,r10d
 	"\xb8\x21\x01\x00\x00" + // mov eax,0x121
@@ -99,7 +105,7 @@ const initProgram = "" +
 	"\x0f\x05" + // syscall
 
 	// Data.
-	"\x70\x72\x6f\x63\x00\x0f\x1f\x00" + // "proc"
+	"\x70\x72\x6f\x63\x00\x0f\x1f\x40\x00" + // "proc"
 	"\x00\x00\x01\x00\x00\x00\x00\x00" + // mask: SIGCHLD
 	"\x22\x05\x08\x20\x00\x00\x00\x00" + // header: version 3, this process
 	"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00" + // zero: no capabilities

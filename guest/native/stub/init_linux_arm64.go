@@ -3,8 +3,9 @@ package stub
 // machine is the value of e_machine in the ELF header.
 const machine = 183 // EM_AARCH64
 
-// initProgram is the code of pid 1, position-independent, followed by its data. The comment of
-// each line is the instruction that the bytes encode; doc.go says what it does in words.
+// initProgram is the code of pid 1, position-independent, followed by its data. The
+// comment of each line is the instruction that the bytes encode; doc.go says what it
+// does in words.
 const initProgram = "" +
 	"\xff\x03\x08\xd1" + // sub sp, sp, #512
 	"\xf3\x03\x00\x91" + // mov x19, sp
@@ -14,9 +15,12 @@ const initProgram = "" +
 	"\xe8\x07\x80\xd2" + // mov x8, #63
 	"\x01\x00\x00\xd4" + // svc #0
 	"\x1f\x00\x00\xf1" + // cmp x0, #0
-	"\xcd\x09\x00\x54" + // b.le done
+	"\x2d\x0a\x00\x54" + // b.le done
 	"\x7f\x6a\x20\x38" + // strb wzr, [x19, x0]
-	"\x40\x0b\x00\x10" + // adr x0, #360
+	"\x14\x00\x80\x52" + // mov w20, #0
+	"\x61\x02\x40\x39" + // ldrb w1, [x19]
+	"\x21\x01\x00\x34" + // cbz w1, drop
+	"\x20\x0b\x00\x10" + // adr x0, #356
 	"\xe1\x03\x13\xaa" + // mov x1, x19
 	"\xe2\x03\x00\xaa" + // mov x2, x0
 	"\xc3\x01\x80\xd2" + // mov x3, #14
@@ -24,8 +28,10 @@ const initProgram = "" +
 	"\x08\x05\x80\xd2" + // mov x8, #40
 	"\x01\x00\x00\xd4" + // svc #0
 	"\xf4\x03\x00\x2a" + // mov w20, w0
-	"\x40\x09\x00\x10" + // adr x0, #296
-	"\x61\x09\x00\x10" + // adr x1, #300
+
+	// drop:
+	"\x20\x09\x00\x10" + // adr x0, #292
+	"\x41\x09\x00\x10" + // adr x1, #296
 	"\x68\x0b\x80\xd2" + // mov x8, #91
 	"\x01\x00\x00\xd4" + // svc #0
 	"\x94\x02\x00\x2a" + // orr w20, w20, w0
@@ -43,14 +49,14 @@ const initProgram = "" +
 	"\x01\x00\x00\xd4" + // svc #0
 	"\x94\x02\x00\x2a" + // orr w20, w20, w0
 	"\x40\x00\x80\xd2" + // mov x0, #2
-	"\xa1\x06\x00\x10" + // adr x1, #212
+	"\x81\x06\x00\x10" + // adr x1, #208
 	"\x02\x00\x80\xd2" + // mov x2, #0
 	"\x03\x01\x80\xd2" + // mov x3, #8
 	"\xe8\x10\x80\xd2" + // mov x8, #135
 	"\x01\x00\x00\xd4" + // svc #0
 	"\x94\x02\x00\x2a" + // orr w20, w20, w0
 	"\x00\x00\x80\x92" + // mov x0, #-1
-	"\xc1\x05\x00\x10" + // adr x1, #184
+	"\xa1\x05\x00\x10" + // adr x1, #180
 	"\x02\x01\x80\xd2" + // mov x2, #8
 	"\x03\x00\x80\xd2" + // mov x3, #0
 	"\x48\x09\x80\xd2" + // mov x8, #74
@@ -101,7 +107,6 @@ const initProgram = "" +
 	"\x00\x00\x80\xd2" + // mov x0, #0
 	"\xc8\x0b\x80\xd2" + // mov x8, #94
 	"\x01\x00\x00\xd4" + // svc #0
-	"\x1f\x20\x03\xd5" + // nop
 
 	// Data.
 	"\x00\x00\x01\x00\x00\x00\x00\x00" + // mask: SIGCHLD

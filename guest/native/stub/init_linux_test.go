@@ -122,6 +122,22 @@ func TestSaysWhatFailed(t *testing.T) {
 	reaped(t, pid)
 }
 
+// TestWithoutProc tells pid 1 that there is nothing to mount.
+func TestWithoutProc(t *testing.T) {
+	pid, end := namespaced(t)
+	if _, err := end.Write([]byte{0}); err != nil {
+		t.Fatal(err)
+	}
+	status := make([]byte, 4)
+	if _, err := end.Read(status); err != nil || binary.NativeEndian.Uint32(status) != 0 {
+		t.Errorf("answered %v, %v", status, err)
+	}
+	if err := end.Close(); err != nil {
+		t.Fatal(err)
+	}
+	reaped(t, pid)
+}
+
 func TestEndsWhenItsKernelDoes(t *testing.T) {
 	pid, end := namespaced(t)
 	if err := end.Close(); err != nil { // before it was told anything

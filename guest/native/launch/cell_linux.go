@@ -1,0 +1,218 @@
+package launch
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agentos-kernel/agentos/guest/native/cgroup"
+	"github.com/agentos-kernel/agentos/guest/native/view"
+)
+
+// cell is everything of a tree that does not depend on its program: a thread in
+// namespaces of its own with the default root, pid 1, and a starter.
+type cell struct {
+	l       *Launcher
+	thread  *thread // nil once retired, and without namespaces
+	init    *member // nil without namespaces
+	starter *member
+	group   *cgroup.Group // nil where none can be made
+	stage   stage
+	root    *view.Root // nil without namespaces, and once sealed
+	watched bool       // limits are held by supervision
+	pinned  int        // processors that the tree may use, 0 for all
+	left    []string   // what of the view's masks could not be put on
+}
+
+// namespaces are what a cell has of its own. The pid namespace counts from the first
+// fork on.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+
+// hostname is what a program finds.
+const hostname = "agentos"
+
+// newCell makes a cell. On error nothing is left of it.
+func (l *Launcher) newCell(s stage) (_ *cell, err error) {
+	c := &cell{l: l, stage: s}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, c.close())
+		}
+	}()
+	c.group, err = l.groups.Make(strconv.FormatUint(l.made.Add(1), 10))
+	if err != nil && !errors.Is(err, cgroup.ErrUnavailable) {
+		return nil, err
+	}
+	var trees *view.Trees
+	if l.namespaces {
+		if trees, err = view.Prepare(s.mounts); err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, trees.Close()) }()
+	}
+	c.thread = newThread()
+	if err = c.thread.do(func() error { return c.prepare(trees) }); err != nil {
+		return nil, err
+	}
+	for _, m := range []*member{c.init, c.starter} {
+		if m == nil || c.group == nil {
+			continue
+		}
+		if err := c.group.JoinProcess(m.pid); err != nil {
+			return nil, fmt.Errorf("control group: %w", err)
+		}
+		if err := unlikely(m.pid); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// prepare does on the thread what must be done there.
+func (c *cell) prepare(trees *view.Trees) (err error) {
+	attr := new(syscall.SysProcAttr)
+	if c.group != nil {
+		if err := c.group.JoinThread(unix.Gettid()); err != nil {
+			return fmt.Errorf("control group: %w", err)
+		}
+		attr.CgroupFD, attr.UseCgroupFD = c.group.Fd()
+	}
+	if !c.l.namespaces {
+		c.starter, err = fork(c.l.starterImage, "starter", attr)
+		return err
+	}
+	if err := unix.Unshare(namespaces); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	if err := unix.Sethostname([]byte(hostname)); err != nil {
+		return fmt.Errorf("sethostname: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return fmt.Errorf("loopback: %w", err)
+	}
+	// Both are forked while this root still is the host's, through whose /proc they
+	// are executed; the change of root takes them along.
+	if c.init, err = fork(c.l.initImage, "init", attr); err != nil {
+		return err
+	}
+	if c.starter, err = fork(c.l.starterImage, "starter", attr); err != nil {
+		return err
+	}
+	if c.root, err = view.Base(trees, view.Config{User: c.stage.user, Proc: c.mountProc}); err != nil {
+		return err
+	}
+	if !c.stage.hasProc() {
+		return c.mountProc("\x00")
+	}
+	return nil
+}
+
+// mountProc has pid 1 mount a proc file system at path, as the thread sees it.
+func (c *cell) mountProc(path string) error {
+	if len(path) > 255 {
+		return fmt.Errorf("mount point of proc: %w", unix.ENAMETOOLONG)
+	}
+	if _, err := io.WriteString(c.init.end, path); err != nil {
+		return fmt.Errorf("pid 1: %w", err)
+	}
+	var status [4]byte
+	if err := c.init.end.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.ReadFull(c.init.end, status[:]); err != nil {
+		return fmt.Errorf("pid 1 did not come up: %w", err)
+	}
+	if s := int32(binary.NativeEndian.Uint32(status[:])); s != 0 {
+		return fmt.Errorf("pid 1 could not mount proc or give up its privileges: %d", s)
+	}
+	return nil
+}
+
+// loopbackUp switches the loopback of a new network namespace on. There is no other
+// interface in it.
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }() // only for the ioctl
+	req, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	req.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, req)
+}
+
+// retire gives the thread away.
+func (c *cell) retire() {
+	if c.thread != nil {
+		c.thread.retire()
+		c.thread = nil
+	}
+}
+
+// kill ends every process of the cell.
+func (c *cell) kill() error {
+	if c.init != nil {
+		return c.init.kill() // and with pid 1 the whole namespace
+	}
+	var err error
+	if c.starter != nil {
+		err = c.starter.kill()
+	}
+	if c.group != nil {
+		err = errors.Join(err, c.group.Kill())
+	}
+	return err
+}
+
+// close ends and returns everything. It waits until every process is dead and reaped.
+func (c *cell) close() error {
+	var errs []error
+	if c.root != nil {
+		errs = append(errs, c.thread.do(c.root.Close))
+		c.root = nil
+	}
+	c.retire()
+	if c.init != nil || c.starter != nil {
+		errs = append(errs, c.kill())
+	}
+	for _, m := range []*member{c.starter, c.init} {
+		if m == nil {
+			continue
+		}
+		if m == c.init {
+			errs = append(errs, m.kill())
+		}
+		<-m.gone
+		errs = append(errs, m.err, m.close())
+	}
+	if c.group != nil {
+		errs = append(errs, c.group.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// openImages makes the stubs' executables.
+func (l *Launcher) openImages() (err error) {
+	if l.initImage, err = stubFile("init"); err != nil {
+		return err
+	}
+	l.starterImage, err = stubFile("starter")
+	return err
+}
+
+func closeFile(f *os.File) error {
+	if f == nil {
+		return nil
+	}
+	return f.Close()
+}

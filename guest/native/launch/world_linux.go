@@ -1,0 +1,142 @@
+package launch
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agentos-kernel/agentos/guest"
+	"github.com/agentos-kernel/agentos/guest/native/landlock"
+	"github.com/agentos-kernel/agentos/guest/native/view"
+)
+
+// stage is what a cell can be built of before its program is known: who it is for,
+// and what every program of that user sees.
+type stage struct {
+	user   guest.User
+	mounts []guest.Mount
+	key    string // equal for equal stages
+}
+
+// stageOf divides a job's view into what is built ahead and what is added for it.
+func stageOf(job *Job) (s stage, rest []guest.Mount) {
+	base, rest := view.Split(job.Mounts)
+	if base == nil {
+		base, rest = job.Mounts, nil // a root of its own cannot be built ahead
+	}
+	s = stage{user: job.User, mounts: base}
+	s.key = fmt.Sprintf("%d:%d:%s:%s", s.user.UID, s.user.GID, s.user.Home, view.Fingerprint(base))
+	return s, rest
+}
+
+// hasProc reports whether the stage has a /proc.
+func (s *stage) hasProc() bool {
+	for _, m := range s.mounts {
+		if m.Kind == guest.Procs {
+			return true
+		}
+	}
+	return false
+}
+
+// furnish adds the job's own mounts, seals the root, and opens in it what the job
+// needs: the master of a terminal, and a Landlock ruleset that knows the places.
+func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
+	_, rest := stageOf(job)
+	if c.root == nil {
+		ruleset, err = c.l.restrict(job, "")
+		return nil, ruleset, err
+	}
+	trees, err := view.Prepare(rest)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = c.thread.do(func() error {
+		left, err := c.root.Attach(trees)
+		if err != nil {
+			return err
+		}
+		for _, l := range left {
+			c.left = append(c.left, fmt.Sprintf("%s: %s", l.Guest, l.Why))
+		}
+		if err := c.root.Resize(job.Limits.Disk); err != nil {
+			return err
+		}
+		if job.Terminal {
+			if ptmx, err = openFile("/dev/pts/ptmx", unix.O_RDWR|unix.O_NOCTTY|unix.O_NONBLOCK); err != nil {
+				return fmt.Errorf("a terminal: %w", err)
+			}
+		}
+		if ruleset, err = c.l.restrict(job, "/"); err != nil {
+			return err
+		}
+		return c.root.Seal()
+	})
+	if err = errors.Join(err, trees.Close()); err != nil {
+		return nil, nil, errors.Join(err, closeFile(ptmx), closeFile(ruleset))
+	}
+	c.root = nil // sealed, and closed by it
+	return ptmx, ruleset, nil
+}
+
+func openFile(name string, flags int) (*os.File, error) {
+	fd, err := unix.Open(name, flags|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: err}
+	}
+	return os.NewFile(uintptr(fd), name), nil
+}
+
+// restrict makes the ruleset for a job, nil if the host has no Landlock. It is called
+// where the paths of the job are: on the cell's thread, or anywhere without one.
+func (l *Launcher) restrict(job *Job, root string) (_ *os.File, err error) {
+	if l.landlock == 0 {
+		return nil, nil
+	}
+	var rules []landlock.Rule
+	defer func() {
+		for _, r := range rules {
+			err = errors.Join(err, r.File.Close())
+		}
+	}()
+	add := func(name string, access landlock.Access) error {
+		f, err := openFile(name, unix.O_PATH)
+		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
+			return nil // e.g. an optional part that this host does not have
+		}
+		if err == nil {
+			rules = append(rules, landlock.Rule{File: f, Access: access})
+		}
+		return err
+	}
+	o := landlock.Options{AnyTCP: l.namespaces, AnySocket: l.namespaces, AnySignal: l.namespaces}
+	if root != "" {
+		if err := add(root, landlock.ReadExec|landlock.Connect); err != nil {
+			return nil, err
+		}
+	}
+	for i := range job.Mounts {
+		m := &job.Mounts[i]
+		access := landlock.ReadExec
+		switch {
+		case m.Kind == guest.Devices || m.Kind == guest.Procs:
+			access |= landlock.Write | landlock.Control
+		case m.Kind == guest.Private || m.Kind == guest.Bind && m.Write:
+			access |= landlock.Write | landlock.Connect
+		case root != "" || m.Kind != guest.Bind:
+			continue // covered by the root, or nothing of the host's
+		}
+		if err := add(path.Clean(m.Guest), access); err != nil {
+			return nil, err
+		}
+	}
+	set, err := landlock.New(o, rules...)
+	if err != nil {
+		return nil, err
+	}
+	f, err := set.File()
+	return f, errors.Join(err, set.Close())
+}
