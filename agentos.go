@@ -35,6 +35,7 @@ type Kernel struct {
 	sched     *sched.Scheduler
 	workers   *gate.Workers
 	wasm      *wasm.Domain
+	native    guest.Domain // nil where native programs cannot run
 	kernel    *kernel.Kernel
 	state     *statedir.Dir // nil without a state directory
 	hidden    []hostfs.ID   // what no grant shows: the state directory
@@ -262,7 +263,7 @@ func (k *Kernel) domain(name string) guest.Domain {
 	if name == "wasm" {
 		return k.wasm
 	}
-	return nil
+	return k.native
 }
 
 // Helper turns this process into a compile child if it was started as one; it

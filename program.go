@@ -6,81 +6,144 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 )
 
-// maxImage bounds a program file, well above any real one.
+// maxImage bounds a module, well above any real one. A native program is executed
+// from its file, and has no bound.
 const maxImage = 256 << 20
 
-// The first bytes of the formats that are told apart.
-var (
-	wasmMagic = []byte("\x00asm")
-	elfMagic  = []byte("\x7fELF")
-)
+// wasmMagic begins every WebAssembly module.
+const wasmMagic = "\x00asm"
 
-// load reads the program and finds its domain. Errors are *StartErrors.
-func load(spec *Spec) (guest.Source, string, error) {
+// load finds the domain of a program, and reads it if that is the WASM domain.
+// What --toolchain adds is added to the spec. Errors are *StartErrors.
+func (k *Kernel) load(spec *Spec) (guest.Source, string, error) {
 	src := guest.Source{Name: spec.Program, Image: spec.Image}
-	if src.Image == nil {
-		var err error
-		if src.Image, err = readProgram(spec.Program); err != nil {
-			return src, "", err
-		}
-	}
-	isWasm := bytes.HasPrefix(src.Image, wasmMagic)
 	switch spec.Domain {
-	case "", "auto", "wasm":
-	case "native":
-		return src, "", notRunnable("NO-NATIVE", spec.Program, "the native domain is not part of this version", "compile the program to WebAssembly, e.g. GOOS=wasip1 GOARCH=wasm go build", nil)
+	case "", "auto", "wasm", "native":
 	default:
 		return src, "", refuse("USAGE", "--domain "+spec.Domain, "there is no such domain", "use auto, wasm, or native", nil)
 	}
-	if isWasm {
-		return src, "wasm", nil
+	if spec.Image == nil && spec.Domain != "native" && isGo(spec.Program) {
+		src, err := k.compileGo(spec)
+		return src, "wasm", err
 	}
-	what, code, fix := "is not a WebAssembly module: it does not begin with \\0asm", "NOT-RUNNABLE", "give a .wasm file, e.g. built with GOOS=wasip1 GOARCH=wasm go build"
-	switch {
-	case len(src.Image) == 0:
-		what = "is empty"
-	case len(src.Image) < len(wasmMagic) && bytes.HasPrefix(wasmMagic, src.Image):
-		what = "is a WebAssembly module that ends after " + plural(len(src.Image), "byte")
-	case bytes.HasPrefix(src.Image, elfMagic):
-		what, code = "is a native program (ELF), and the native domain is not part of this version", "NO-NATIVE"
-	case bytes.HasPrefix(src.Image, []byte("#!")):
-		what, code = "is a script, and the native domain is not part of this version", "NO-NATIVE"
-	case strings.HasSuffix(spec.Program, ".go"):
-		what, code = "is Go source, and compiling it is not part of this version", "NO-COMPILE"
+	head := spec.Image
+	var file *os.File
+	if head == nil {
+		var err error
+		if file, head, err = openProgramFile(spec.Program); err != nil {
+			return src, "", err
+		}
+		defer func() { _ = file.Close() }() // only read from
 	}
-	return src, "", notRunnable(code, spec.Program, what, fix, nil)
+	switch isWasm := bytes.HasPrefix(head, []byte(wasmMagic)); {
+	case isWasm && spec.Domain == "native":
+		return src, "", notRunnable("NOT-RUNNABLE", spec.Program, "is a WebAssembly module, and --domain native was asked for", "leave --domain out", nil)
+	case !isWasm && (spec.Domain == "wasm" || len(head) < len(wasmMagic) && strings.HasPrefix(wasmMagic, string(head))):
+		return src, "", notModule(spec.Program, head)
+	case !isWasm:
+		return src, "native", k.loadNative(spec)
+	case spec.Toolchain:
+		return src, "", refuse("USAGE", "--toolchain", spec.Program+" is a WebAssembly module, and needs no installation", "leave it out", nil)
+	}
+	if src.Image == nil {
+		var err error
+		if src.Image, err = readImage(spec.Program, file); err != nil {
+			return src, "", err
+		}
+	}
+	return src, "wasm", nil
 }
 
-// readProgram reads a program once, so that what is checked is what runs. It
-// never blocks on a FIFO or device.
-func readProgram(name string) ([]byte, error) {
+// loadNative decides whether a program can be given to the native domain, which
+// reads nothing of it: it is executed from its file.
+func (k *Kernel) loadNative(spec *Spec) error {
+	if k.native == nil {
+		return notRunnable("NO-NATIVE", spec.Program, "is a native program or script, and this kernel runs WebAssembly modules only", "compile it to one, e.g. GOOS=wasip1 GOARCH=wasm go build; native programs run on Linux", nil)
+	}
+	if spec.Image != nil {
+		return notRunnable("NOT-RUNNABLE", spec.Program, "is a native program, which is executed from its file, and only its content was given", "name the file", nil)
+	}
+	if spec.Toolchain {
+		return addToolchain(spec)
+	}
+	return nil
+}
+
+// compileGo turns a Go file or package into a module.
+func (k *Kernel) compileGo(spec *Spec) (guest.Source, error) {
+	what := "is Go source"
+	if fi, err := os.Stat(spec.Program); err == nil && fi.IsDir() {
+		what = "is a directory of Go source"
+	}
+	return guest.Source{Name: spec.Program}, notRunnable("NO-COMPILE", spec.Program, what+"; compiling it is not part of this version",
+		"compile it first: GOOS=wasip1 GOARCH=wasm go build -o program.wasm "+spec.Program, nil)
+}
+
+// isGo reports whether a path is a Go file or a directory with Go files.
+func isGo(name string) bool {
+	fi, err := os.Stat(name)
+	if err != nil {
+		return false
+	}
+	if !fi.IsDir() {
+		return fi.Mode().IsRegular() && strings.HasSuffix(name, ".go")
+	}
+	entries, err := os.ReadDir(name)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !e.IsDir() && strings.HasSuffix(e.Name(), ".go") })
+}
+
+// notModule says why what should be a module is none.
+func notModule(name string, head []byte) *StartError {
+	what := "is not a WebAssembly module: it does not begin with \\0asm"
+	switch {
+	case len(head) == 0:
+		what = "is empty"
+	case len(head) < len(wasmMagic) && strings.HasPrefix(wasmMagic, string(head)):
+		what = "is a WebAssembly module that ends after " + plural(len(head), "byte")
+	}
+	return notRunnable("NOT-RUNNABLE", name, what, "give a .wasm file, e.g. built with GOOS=wasip1 GOARCH=wasm go build", nil)
+}
+
+// openProgramFile opens a program and reads its first bytes. It never blocks on a
+// FIFO or device.
+func openProgramFile(name string) (*os.File, []byte, error) {
 	fi, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return nil, notFound(name, err)
+		return nil, nil, notFound(name, err)
 	case errors.Is(err, fs.ErrPermission):
-		return nil, notRunnable("UNREADABLE", name, "permission denied", "check its permissions and those of the directories above it", err)
+		return nil, nil, notRunnable("UNREADABLE", name, "permission denied", "check its permissions and those of the directories above it", err)
 	case err != nil:
-		return nil, notRunnable("NOT-RUNNABLE", name, err.Error(), "", err)
+		return nil, nil, notRunnable("NOT-RUNNABLE", name, err.Error(), "", err)
 	case fi.IsDir():
-		return nil, notRunnable("NOT-RUNNABLE", name, "is a directory", "name the program in it", nil)
+		return nil, nil, notRunnable("NOT-RUNNABLE", name, "is a directory", "name the program in it", nil)
 	case !fi.Mode().IsRegular():
-		return nil, notRunnable("NOT-RUNNABLE", name, "is not a regular file", "copy the program into a file", nil)
+		return nil, nil, notRunnable("NOT-RUNNABLE", name, "is not a regular file", "copy the program into a file", nil)
 	}
 	f, err := openProgram(name)
 	if errors.Is(err, fs.ErrPermission) {
-		return nil, notRunnable("UNREADABLE", name, "permission denied", "check its permissions", err)
+		return nil, nil, notRunnable("UNREADABLE", name, "permission denied", "check its permissions", err)
 	}
 	if err != nil {
-		return nil, notRunnable("NOT-RUNNABLE", name, err.Error(), "", err)
+		return nil, nil, notRunnable("NOT-RUNNABLE", name, err.Error(), "", err)
 	}
-	defer func() { _ = f.Close() }() // only read from
+	head := make([]byte, len(wasmMagic))
+	n, err := f.ReadAt(head, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, errors.Join(notRunnable("UNREADABLE", name, err.Error(), "", err), f.Close())
+	}
+	return f, head[:n], nil
+}
+
+// readImage reads a module once, so that what is checked is what runs.
+func readImage(name string, f *os.File) ([]byte, error) {
 	image, err := io.ReadAll(io.LimitReader(f, maxImage+1))
 	if err != nil {
 		return nil, notRunnable("UNREADABLE", name, err.Error(), "", err)

@@ -32,6 +32,7 @@ type Spec struct {
 	Allow     []abi.Capability // granted beyond the defaults
 	Unprotect []string         // host paths whose protection inside write grants is lifted
 	Bare      bool             // without what every program has unasked
+	Toolchain bool             // grants reading of the installation that a native program belongs to
 
 	Limits    Limits
 	KillAfter time.Duration // grace between TERM and KILL; 0 is 2 s

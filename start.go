@@ -83,7 +83,7 @@ func (k *Kernel) Start(ctx context.Context, spec Spec) (*Process, error) {
 
 // prepare resolves everything that a spec names and creates the process.
 func (k *Kernel) prepare(spec *Spec) (*Process, error) {
-	src, domain, err := load(spec)
+	src, domain, err := k.load(spec)
 	if err != nil {
 		return nil, err
 	}
@@ -381,7 +381,7 @@ type PlanLimits struct {
 
 // Plan resolves a spec as Start would and runs nothing.
 func (k *Kernel) Plan(spec Spec) (*Plan, error) {
-	_, domain, err := load(&spec)
+	_, domain, err := k.load(&spec)
 	if err != nil {
 		return nil, err
 	}

@@ -82,6 +82,7 @@ type Manifest struct {
 	Domain     Value[string] // auto, wasm, or native
 	Cwd        Value[string] // guest path
 	Bare       Value[bool]
+	Toolchain  Value[bool]
 	BestEffort Value[bool]
 	KillAfter  Value[time.Duration]
 

@@ -34,6 +34,7 @@ best_effort = true
 kill_after = "5s"
 overlay = ["work:/work"]
 listen = ["8080", "[::1]:0"]
+toolchain = true
 
 [env]
 MODE = "fast"
@@ -64,6 +65,7 @@ func TestParseFull(t *testing.T) {
 		Domain:     Value[string]{"wasm", Pos{6, 10}},
 		Cwd:        Value[string]{"/in", Pos{7, 7}},
 		Bare:       Value[bool]{true, Pos{18, 8}},
+		Toolchain:  Value[bool]{true, Pos{23, 13}},
 		BestEffort: Value[bool]{true, Pos{19, 15}},
 		KillAfter:  Value[time.Duration]{5 * time.Second, Pos{20, 14}},
 		Grants: []Grant{
@@ -76,22 +78,22 @@ func TestParseFull(t *testing.T) {
 		},
 		Env: []Variable{
 			{Key: "LANG", Inherit: true, Pos: Pos{17, 16}},
-			{Key: "MODE", Value: "fast", Pos: Pos{25, 8}},
-			{Key: "A.B", Value: "", Pos: Pos{26, 9}},
+			{Key: "MODE", Value: "fast", Pos: Pos{26, 8}},
+			{Key: "A.B", Value: "", Pos: Pos{27, 9}},
 		},
 		Allow:     []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
 		Unprotect: []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
 		Listen:    []Value[string]{{"127.0.0.1:8080", Pos{22, 11}}, {"[::1]:0", Pos{22, 19}}},
 		Limits: Limits{
-			Timeout:  Value[time.Duration]{90 * time.Second, Pos{29, 11}},
-			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{30, 12}},
-			CPUs:     Value[float64]{1.5, Pos{31, 8}},
-			Memory:   Value[uint64]{64 << 20, Pos{32, 10}},
-			Pids:     Value[int]{7, Pos{33, 8}},
-			Files:    Value[int]{1000, Pos{34, 9}},
-			Disk:     Value[uint64]{1 << 20, Pos{35, 8}},
-			Output:   Value[uint64]{1 << 30, Pos{36, 10}},
-			Priority: Value[int]{0, Pos{37, 12}},
+			Timeout:  Value[time.Duration]{90 * time.Second, Pos{30, 11}},
+			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{31, 12}},
+			CPUs:     Value[float64]{1.5, Pos{32, 8}},
+			Memory:   Value[uint64]{64 << 20, Pos{33, 10}},
+			Pids:     Value[int]{7, Pos{34, 8}},
+			Files:    Value[int]{1000, Pos{35, 9}},
+			Disk:     Value[uint64]{1 << 20, Pos{36, 8}},
+			Output:   Value[uint64]{1 << 30, Pos{37, 10}},
+			Priority: Value[int]{0, Pos{38, 12}},
 		},
 	}
 	if !reflect.DeepEqual(m, want) {

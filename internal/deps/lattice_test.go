@@ -82,6 +82,9 @@ var lattice = []room{
 	{path: "guest/wasm", may: []string{"kernel/abi", "guest", "guest/wasm/rewrite", "guest/wasm/wasip1", "internal/invariants"},
 		third: []string{wazero, xsys}, inTests: []string{"kernel/mem", "kernel/limit", "kernel/event", "test/hostile"}},
 
+	// The native domain, likewise.
+	{path: "guest/native/program", may: []string{"guest"}, third: []string{xsys}},
+
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
 	{path: "manifest", may: []string{"kernel/abi"}, third: []string{toml}},
@@ -94,7 +97,7 @@ var lattice = []room{
 	{path: "examples/build"},
 
 	// The wiring, and the front ends over it.
-	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "observe", "internal/statedir", "internal/control",
+	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "guest/native/program", "observe", "internal/statedir", "internal/control",
 		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},

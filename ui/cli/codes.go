@@ -15,6 +15,7 @@ const (
 	CodeNotFound    Code = "AGENTOS-NOT-FOUND"
 	CodeNotRunnable Code = "AGENTOS-NOT-RUNNABLE"
 	CodeUnreadable  Code = "AGENTOS-UNREADABLE"
+	CodeNotVisible  Code = "AGENTOS-NOT-VISIBLE"
 	CodeNative      Code = "AGENTOS-NO-NATIVE"
 	CodeCompile     Code = "AGENTOS-NO-COMPILE"
 	CodeState       Code = "AGENTOS-STATE"
@@ -60,7 +61,11 @@ func codes() []codeRow {
 		{CodeNotRunnable, "126", "The program was found, but it is not something that can be run.", "The message says what it is and what would run."},
 		{"AGENTOS-TOO-COSTLY", "126", "Compiling the program took more time or memory than is allowed for that.", "Real programs do not; one that was made to is refused."},
 		{CodeUnreadable, "126", "The program was found, but may not be read.", "Check its permissions and those of the directories above it."},
-		{CodeNative, "126", "The program is for the native domain, which is not part of this version.", "Compile it to WebAssembly, e.g. with GOOS=wasip1 GOARCH=wasm go build."},
+		{CodeNotVisible, "126", "The program, or an interpreter that it needs, leads to a file that it could not see: a version manager's shim, a virtual environment, a private directory.", "The message names the real file and the grant that shows it; `--toolchain` grants the installation."},
+		{"AGENTOS-NOT-EXECUTABLE", "126", "The program was found, but may not be executed.", "chmod +x, or copy it to a file system that is not mounted noexec."},
+		{"AGENTOS-WRONG-ARCH", "126", "The program is for another processor or operating system.", "Build or install it for this machine; the message names both."},
+		{"AGENTOS-NO-INTERPRETER", "126", "The interpreter or dynamic loader that the program asks for is not there.", "The message names it; install it, or name another in the #! line."},
+		{CodeNative, "126", "The program is native, and this kernel runs WebAssembly modules only.", "Compile it to WebAssembly, e.g. with GOOS=wasip1 GOARCH=wasm go build; native programs run on Linux."},
 		{CodeCompile, "126", "The program is Go source, and compiling it is not part of this version.", "Compile it first: GOOS=wasip1 GOARCH=wasm go build -o program.wasm."},
 		{CodeState, "125", "The state directory cannot be used, and the command needs it.", "The message says what is wrong with it; $AGENTOS_STATE names another."},
 		{CodeNoRun, "125", "No run has that id.", "`agentos runs` lists those that there are."},

@@ -43,6 +43,7 @@ type runFlags struct {
 	quiet      bool
 	bestEffort bool
 	bare       bool
+	toolchain  bool
 	dryRun     bool
 	json       bool
 	tty, noTTY bool
@@ -116,6 +117,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(one(&f.killAfter, "DURATION", manifest.ParseDuration), "kill-after", "grace between TERM and KILL (default 2s)")
 	fs.Var(one(&f.domain, "DOMAIN", manifest.ParseDomain), "domain", "auto, wasm, or native (default auto)")
 	fs.BoolVar(&f.bare, "bare", false, "without what a program otherwise has unasked")
+	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
 	fs.BoolVarP(&f.noTTY, "no-tty", "T", false, "never pass a terminal through")
@@ -222,7 +224,7 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 	}
 	sp.Args = m.Args.V
 	sp.Name, sp.Domain, sp.Dir = m.Name.V, m.Domain.V, m.Cwd.V
-	sp.Bare, sp.BestEffort, sp.KillAfter = m.Bare.V, m.BestEffort.V, m.KillAfter.V
+	sp.Bare, sp.Toolchain, sp.BestEffort, sp.KillAfter = m.Bare.V, m.Toolchain.V, m.BestEffort.V, m.KillAfter.V
 	for _, g := range m.Grants {
 		kind := [...]agentos.GrantKind{manifest.Read: agentos.GrantRead, manifest.Write: agentos.GrantWrite, manifest.Deny: agentos.GrantDeny, manifest.Overlay: agentos.GrantOverlay}[g.Kind]
 		sp.Grants = append(sp.Grants, agentos.Grant{Kind: kind, Host: g.Host, Guest: g.Guest, Source: g.Source()})
@@ -315,6 +317,7 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 		"cwd":         func() { sp.Dir = f.cwd },
 		"name":        func() { sp.Name = f.name },
 		"bare":        func() { sp.Bare = f.bare },
+		"toolchain":   func() { sp.Toolchain = f.toolchain },
 		"best-effort": func() { sp.BestEffort = f.bestEffort },
 	} {
 		if fs.Changed(name) {

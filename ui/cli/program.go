@@ -14,11 +14,11 @@ import (
 	"github.com/agentos-kernel/agentos/manifest"
 )
 
-// maxProgram bounds a program file, in bytes.
+// maxProgram bounds a module, in bytes.
 const maxProgram = 256 << 20
 
-// program is a program found on the host and read once, so that what was looked
-// at is what runs.
+// program is a program found on the host. A module is read once, so that what was
+// looked at is what runs; others are left to the kernel, and have no image.
 type program struct {
 	path  string
 	image []byte
@@ -73,8 +73,8 @@ func readProgram(path, domain string) (*program, error) {
 		return nil, openFailure(path, err)
 	}
 	if info.IsDir() {
-		if sources, _ := filepath.Glob(filepath.Join(escapeGlob(path), "*.go")); len(sources) > 0 {
-			return nil, goFailure(path, "is a directory of Go source")
+		if sources, _ := filepath.Glob(filepath.Join(escapeGlob(path), "*.go")); len(sources) > 0 && domain != "native" {
+			return &program{path: path}, nil // a package, which the kernel compiles
 		}
 		return nil, notRunnable("is a directory", "name a program file in it")
 	}
@@ -92,16 +92,23 @@ func readProgram(path, domain string) (*program, error) {
 	if !info.Mode().IsRegular() {
 		return nil, notRunnable("was replaced by "+describeMode(info.Mode())+" while it was opened", "")
 	}
-	if info.Size() > maxProgram {
-		return nil, notRunnable(fmt.Sprintf("is %s long; a program is at most %s", formatBytes(uint64(info.Size())), formatBytes(maxProgram)), "")
+	if domain != "native" && strings.HasSuffix(path, ".go") {
+		return &program{path: path}, nil // source, which the kernel compiles
 	}
 	var head [8]byte
 	n, err := io.ReadFull(f, head[:])
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, openFailure(path, err)
 	}
-	if err := classify(path, head[:n], domain); err != nil {
+	module, err := classify(path, head[:n], domain)
+	if err != nil {
 		return nil, err
+	}
+	if !module {
+		return &program{path: path}, nil
+	}
+	if info.Size() > maxProgram {
+		return nil, notRunnable(fmt.Sprintf("is %s long; a program is at most %s", formatBytes(uint64(info.Size())), formatBytes(maxProgram)), "")
 	}
 	rest, err := io.ReadAll(io.LimitReader(f, maxProgram))
 	if err != nil {
@@ -121,59 +128,35 @@ func openFailure(path string, err error) *Failure {
 	return &Failure{Status: statusNotRunnable, Code: CodeUnreadable, Where: path, Problem: "cannot be read: " + reason(err), Err: err}
 }
 
-// classify decides by the first eight bytes, and by the name where they say
-// nothing, whether this version can run a file.
-func classify(path string, head []byte, domain string) error {
-	fail := func(code Code, problem, fix string) error {
-		return &Failure{Status: statusNotRunnable, Code: code, Where: path, Problem: problem, Fix: fix}
+// classify tells by the first eight bytes, and by the name where they say nothing,
+// whether a file is a module. What is none, and nothing else that is plainly wrong
+// to run, is for the native domain to judge.
+func classify(path string, head []byte, domain string) (module bool, err error) {
+	fail := func(problem, fix string) (bool, error) {
+		return false, &Failure{Status: statusNotRunnable, Code: CodeNotRunnable, Where: path, Problem: problem, Fix: fix}
 	}
-	const wasi = "compile it to a WebAssembly module, e.g. GOOS=wasip1 GOARCH=wasm go build"
-	module := bytes.HasPrefix(head, []byte("\x00asm"))
-	if domain == "native" {
-		if module {
-			return fail(CodeNotRunnable, "is a WebAssembly module, and --domain native was asked for", "leave --domain out")
-		}
-		return fail(CodeNative, "the native domain is not part of this version", wasi)
-	}
+	module = bytes.HasPrefix(head, []byte("\x00asm"))
 	switch {
+	case module && domain == "native":
+		return fail("is a WebAssembly module, and --domain native was asked for", "leave --domain out")
+	case domain == "native":
+		return false, nil
 	case module && len(head) < 8:
-		return fail(CodeNotRunnable, fmt.Sprintf("is a WebAssembly module cut short after %d bytes", len(head)), "build or copy it again")
+		return fail(fmt.Sprintf("is a WebAssembly module cut short after %d bytes", len(head)), "build or copy it again")
 	case module && bytes.Equal(head[4:], []byte{0x0d, 0, 1, 0}):
-		return fail(CodeNotRunnable, "is a WebAssembly component; this version runs core modules", "build it for WASI preview 1 (wasm32-wasip1) as a module")
+		return fail("is a WebAssembly component; this version runs core modules", "build it for WASI preview 1 (wasm32-wasip1) as a module")
 	case module:
-		return nil
+		return true, nil
 	case len(head) == 0:
-		return fail(CodeNotRunnable, "is empty", "build or copy it again")
-	case strings.HasSuffix(path, ".go"):
-		return goFailure(path, "is Go source")
-	case domain == "wasm":
-		return fail(CodeNotRunnable, "is not a WebAssembly module: it does not begin with \\0asm", wasi)
-	case bytes.HasPrefix(head, []byte("\x7fELF")):
-		return fail(CodeNative, "is a native program (ELF); the native domain is not part of this version", wasi)
-	case bytes.HasPrefix(head, []byte("#!")):
-		return fail(CodeNative, "is a script; scripts run in the native domain, which is not part of this version", "compile the program to a WebAssembly module instead")
-	case machO(head), bytes.HasPrefix(head, []byte("MZ")):
-		return fail(CodeNative, "is a native program of another system; the native domain is not part of this version", wasi)
+		return fail("is empty", "build or copy it again")
 	case bytes.HasPrefix(head, []byte("\x1f\x8b")), bytes.HasPrefix(head, []byte("PK\x03\x04")), bytes.HasPrefix(head, []byte("\x28\xb5\x2f\xfd")):
-		return fail(CodeNotRunnable, "is compressed", "unpack it first")
+		return fail("is compressed", "unpack it first")
 	case strings.HasPrefix(strings.TrimLeft(string(head), " \t\r\n;("), "module"):
-		return fail(CodeNotRunnable, "looks like WebAssembly text", "assemble it to a binary module first, e.g. with wat2wasm")
+		return fail("looks like WebAssembly text", "assemble it to a binary module first, e.g. with wat2wasm")
+	case domain == "wasm" || strings.HasSuffix(path, ".wasm"):
+		return fail("is not a WebAssembly module: it does not begin with \\0asm", "compile it to one, e.g. GOOS=wasip1 GOARCH=wasm go build")
 	}
-	return fail(CodeNotRunnable, "is not a WebAssembly module: it does not begin with \\0asm", wasi)
-}
-
-func machO(head []byte) bool {
-	for _, magic := range [...]string{"\xcf\xfa\xed\xfe", "\xce\xfa\xed\xfe", "\xca\xfe\xba\xbe", "\xfe\xed\xfa\xcf"} {
-		if bytes.HasPrefix(head, []byte(magic)) {
-			return true
-		}
-	}
-	return false
-}
-
-func goFailure(path, problem string) *Failure {
-	return &Failure{Status: statusNotRunnable, Code: CodeCompile, Where: path, Problem: problem + "; compiling it is not part of this version",
-		Fix: "compile it first: GOOS=wasip1 GOARCH=wasm go build -o program.wasm " + path}
+	return false, nil
 }
 
 func describeMode(m fs.FileMode) string {
