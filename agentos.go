@@ -35,7 +35,7 @@ type Kernel struct {
 	sched     *sched.Scheduler
 	workers   *gate.Workers
 	wasm      *wasm.Domain
-	native    guest.Domain // nil where native programs cannot run
+	native    nativeDomains
 	kernel    *kernel.Kernel
 	state     *statedir.Dir // nil without a state directory
 	hidden    []hostfs.ID   // what no grant shows: the state directory
@@ -234,6 +234,9 @@ func (k *Kernel) shutdown() error {
 	if k.wasm != nil && !stuck {
 		errs = append(errs, k.wasm.Close())
 	}
+	if !stuck {
+		errs = append(errs, k.native.close())
+	}
 	if k.collector != nil {
 		_, err := k.collector.Close()
 		errs = append(errs, err)
@@ -263,7 +266,11 @@ func (k *Kernel) domain(name string) guest.Domain {
 	if name == "wasm" {
 		return k.wasm
 	}
-	return k.native
+	d, err := k.nativeDomain()
+	if err != nil {
+		return nil // it was there when the program was resolved
+	}
+	return d
 }
 
 // Helper turns this process into a compile child if it was started as one; it

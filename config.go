@@ -36,6 +36,13 @@ type Config struct {
 	NoEvents bool // no event stream
 	NoState  bool // no run records, so that ps and kill do not see the runs
 	NoCache  bool // compiled programs are not kept
+
+	// NativeReady is how many sandboxes for native programs are kept ready once a
+	// first one was used; 0 keeps none, and each run makes its own.
+	NativeReady int
+	// NoNamespaces runs native programs without Linux namespaces even where the host
+	// has them, as on a host that refuses them. It is for trying that out.
+	NoNamespaces bool
 }
 
 // Subsystems are the optional subsystems by name, for Config.Without.

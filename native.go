@@ -2,12 +2,21 @@ package agentos
 
 import (
 	"errors"
+	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/guest/native/program"
+	"github.com/agentos-kernel/agentos/kernel"
+	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/perm"
+	"github.com/agentos-kernel/agentos/kernel/proc"
+	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
 
 // resolveNative says how a native program starts in the view that the mounts make.
@@ -77,3 +86,161 @@ func programError(name string, err error) *StartError {
 	}
 	return se
 }
+
+// nativeDomain is what the kernel needs of the domain of native programs.
+type nativeDomain interface {
+	guest.Domain
+	// Enforcement says what stands behind each protection here, and in sentences
+	// what is weaker than it could be.
+	Enforcement() (map[string]string, []string)
+}
+
+// nativeDomains opens the domain when it is needed first: what it takes to probe the
+// host is too much for a run that does not use it.
+type nativeDomains struct {
+	once   sync.Once
+	domain nativeDomain // nil if there is none
+	err    error
+}
+
+func (k *Kernel) nativeDomain() (nativeDomain, error) {
+	n := &k.native
+	n.once.Do(func() { n.domain, n.err = openNative(k) })
+	return n.domain, n.err
+}
+
+func (n *nativeDomains) close() error {
+	n.once.Do(func() { n.err = os.ErrClosed }) // it is not opened any more
+	if n.domain == nil {
+		return nil
+	}
+	return n.domain.Close()
+}
+
+// executable returns the guest path to execute of a native program.
+func (k *Kernel) executable(spec *Spec, domain string, v *view) (string, error) {
+	if domain != "native" {
+		return "", nil
+	}
+	x, err := k.resolveNative(spec, v.nativeMounts())
+	if err != nil {
+		return "", err
+	}
+	v.unsure = append(v.unsure, x.Notes...)
+	return x.Guest, nil
+}
+
+// notYetNative refuses what a native program cannot be given in this version.
+func notYetNative(spec *Spec) error {
+	if len(spec.Listen) > 0 {
+		return refuse("UNENFORCED", "--listen", "a native program has no network in this version, and cannot listen", "leave it out", nil)
+	}
+	for _, g := range spec.Grants {
+		if g.Kind == GrantOverlay {
+			return refuse("UNENFORCED", "--overlay "+g.Host, "the writes of a native program cannot be captured in this version", "grant a copy of the directory with --write", nil)
+		}
+	}
+	return nil
+}
+
+// native completes a kernel's spec for a native program.
+func (p *Process) native(ks *kernel.Spec) {
+	ks.Setting = p.setting
+	ks.Mount = p.view.buildNative
+	ks.Streams = func(kp *proc.Process) [3]*vfs.File {
+		return openStreams(kp, &Spec{}) // its own are copied by its instance
+	}
+	ks.Preopens, ks.Listen = nil, nil
+	ks.Grace = p.spec.KillAfter
+	if ks.Grace == 0 {
+		ks.Grace = 2 * time.Second
+	}
+	p.missing = append(p.missing, p.view.unsure...)
+}
+
+// nativeEnvironment is what every native program has, and what was granted.
+func nativeEnvironment(spec *Spec, v *view) []string {
+	var env []string
+	if !spec.Bare {
+		env = defaultEnvironment(v.user)
+	}
+	for _, kv := range spec.Env {
+		key, _, _ := strings.Cut(kv, "=")
+		env = slices.DeleteFunc(env, func(have string) bool { return strings.HasPrefix(have, key+"=") })
+		env = append(env, kv)
+	}
+	return env
+}
+
+// nativeEntries renders what a native program has unasked.
+func nativeEntries(mounts []guest.Mount) []ViewEntry {
+	var out []ViewEntry
+	for _, m := range mounts {
+		e := ViewEntry{Path: m.Guest, Right: perm.Read.String(), Source: m.Source}
+		switch m.Kind {
+		case guest.Bind:
+			if m.Host != m.Guest {
+				e.Host = m.Host
+			}
+			if m.Optional {
+				if _, err := os.Lstat(m.Host); err != nil {
+					continue
+				}
+			}
+		case guest.Private, guest.Devices, guest.Procs:
+			e.Right = perm.Write.String()
+		case guest.Text, guest.Link, guest.Mask, guest.Frozen:
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+// enforcement says what stood behind each protection of the run.
+func (p *Process) enforcement() map[string]string {
+	if p.domain != "native" {
+		return maps.Clone(p.k.enforced)
+	}
+	d, err := p.k.nativeDomain()
+	if err != nil {
+		return map[string]string{}
+	}
+	facts, _ := d.Enforcement()
+	return facts
+}
+
+// counted is a stream of the program's output, charged to its process.
+func (p *Process) counted(kp *proc.Process, w io.Writer, overflow func()) io.Writer {
+	if w == nil {
+		w = io.Discard
+	}
+	return &counter{kp: kp, w: w, overflow: overflow}
+}
+
+// counter charges what passes through it. A write that passes the limit is cut there,
+// as by [vfs.NewStream].
+type counter struct {
+	kp       *proc.Process
+	w        io.Writer
+	overflow func()
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	a := c.kp.Account()
+	room, over := len(b), false
+	for room > 0 && !a.Charge(abi.LimitOutput, uint64(room)) {
+		left := a.Limit(abi.LimitOutput) - min(a.Limit(abi.LimitOutput), a.Used(abi.LimitOutput))
+		room, over = int(min(left, uint64(room-1))), true
+	}
+	n, err := 0, error(nil)
+	if room > 0 {
+		n, err = c.w.Write(b[:room])
+	}
+	if err == nil && over {
+		c.overflow()
+		err = errOutput
+	}
+	return n, err
+}
+
+var errOutput = errors.New("the limit of output is reached")

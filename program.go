@@ -64,11 +64,14 @@ func (k *Kernel) load(spec *Spec) (guest.Source, string, error) {
 // loadNative decides whether a program can be given to the native domain, which
 // reads nothing of it: it is executed from its file.
 func (k *Kernel) loadNative(spec *Spec) error {
-	if k.native == nil {
+	if !hasNative {
 		return notRunnable("NO-NATIVE", spec.Program, "is a native program or script, and this kernel runs WebAssembly modules only", "compile it to one, e.g. GOOS=wasip1 GOARCH=wasm go build; native programs run on Linux", nil)
 	}
 	if spec.Image != nil {
 		return notRunnable("NOT-RUNNABLE", spec.Program, "is a native program, which is executed from its file, and only its content was given", "name the file", nil)
+	}
+	if _, err := k.nativeDomain(); err != nil {
+		return notRunnable("NO-NATIVE", spec.Program, "is a native program, and this host has nothing to confine it with: "+err.Error(), "agentos doctor says what to change", err)
 	}
 	if spec.Toolchain {
 		return addToolchain(spec)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"time"
 
@@ -212,9 +211,9 @@ func (p *Process) makeReport() *Report {
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,
 		},
 		View:        append(p.view.entries(), listenEntries(&p.spec, p.listening)...),
-		Enforcement: maps.Clone(p.k.enforced),
+		Enforcement: p.enforcement(),
 		Captured:    p.captured,
-		Degraded:    append(append(p.k.Degraded(), p.k.missing(&p.spec)...), p.missing...),
+		Degraded:    append(append(p.k.Degraded(), p.k.missing(&p.spec, p.domain)...), p.missing...),
 		Chain:       kp.Chain.String(),
 	}
 	for _, s := range kp.History() {

@@ -41,6 +41,10 @@ type Spec struct {
 	// the report says which. Without it such a run is refused.
 	BestEffort bool
 
+	// Terminal gives a native program a terminal of its own, whose other ends are
+	// Stdin and Stdout, and Stderr if it is Stdout.
+	Terminal *Terminal
+
 	Stdin          io.Reader // nil reads as end of file
 	Stdout, Stderr io.Writer // nil discards
 	Events         io.Writer // JSON lines; nil for none
@@ -78,6 +82,14 @@ type Grant struct {
 	// it is given here.
 	Guest  string
 	Source string // where it was asked for: "flag", "manifest:12"; for reports
+}
+
+// Terminal describes the terminal that a native program is given.
+type Terminal struct {
+	Rows, Cols uint16
+	// Suspend is called when the user asks to stop the run (^Z) and the program does
+	// not handle that itself. Nothing of the input is read until it returns. May be nil.
+	Suspend func()
 }
 
 // Limits bound a run. Zero means the default that the field names.

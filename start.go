@@ -34,6 +34,7 @@ type Process struct {
 	spec    Spec
 	source  guest.Source
 	domain  string
+	exec    string // of a native program: the guest path to execute
 	view    *view
 	denied  *perm.Denials
 
@@ -87,28 +88,32 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	caps, err := k.caps(spec)
+	caps, err := k.caps(spec, domain)
 	if err != nil {
 		return nil, err
 	}
-	v, err := k.resolve(spec)
+	v, err := k.resolve(spec, domain)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkListen(spec.Listen); err != nil {
 		return nil, err
 	}
-	p := &Process{k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
+	exec, err := k.executable(spec, domain, v)
+	if err != nil {
+		return nil, err
+	}
+	p := &Process{exec: exec, k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
 	if err := p.openStores(); err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
-	_, err = k.kernel.Create(kernel.Spec{
+	ks := kernel.Spec{
 		Program:  spec.Program,
 		Domain:   domain,
 		Args:     append([]string{argv0(spec.Program)}, spec.Args...),
-		Env:      environment(spec, v),
+		Env:      environment(spec, domain, v),
 		Caps:     caps,
 		Subject:  v.subject(spec),
 		Denials:  p.denied,
@@ -118,8 +123,11 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 		Listen:   p.openListeners,
 		Chain:    newChain(),
 		Created:  p.created,
-	})
-	if err != nil {
+	}
+	if domain == "native" {
+		p.native(&ks)
+	}
+	if _, err = k.kernel.Create(ks); err != nil {
 		return nil, errors.Join(refuse("SETUP", spec.Program, err.Error(), "", err), p.dropRecord())
 	}
 	return p, nil
@@ -196,7 +204,10 @@ func argv0(program string) string {
 
 // environment is what was granted, plus what a WASM program can be told in no other
 // way: PWD, its working directory, and the descriptors of its listeners.
-func environment(spec *Spec, v *view) []string {
+func environment(spec *Spec, domain string, v *view) []string {
+	if domain == "native" {
+		return nativeEnvironment(spec, v)
+	}
 	env := append([]string(nil), spec.Env...)
 	if n := len(spec.Listen); n > 0 {
 		env = append(env, listenFDs(3+len(v.preopens), n))
@@ -299,6 +310,8 @@ func (p *Process) Signal(sig abi.Signal) error {
 	switch {
 	case sig == abi.SIGKILL:
 		return p.Kill()
+	case sig != abi.SIGSTOP && sig != abi.SIGCONT && p.deliver(sig):
+		return nil
 	case sig == abi.SIGSTOP:
 		p.p.Stop()
 	case sig == abi.SIGCONT:
@@ -313,11 +326,31 @@ func (p *Process) Signal(sig abi.Signal) error {
 	return nil
 }
 
+// deliver sends a signal to a program that can handle it, and reports whether there
+// is one.
+func (p *Process) deliver(sig abi.Signal) bool {
+	s, ok := p.p.Instance().(guest.Signaler)
+	return ok && s.Signal(sig)
+}
+
+// Resize tells the terminal of a native program its size.
+func (p *Process) Resize(rows, cols uint16) {
+	if r, ok := p.p.Instance().(guest.Resizer); ok {
+		r.Resize(rows, cols)
+	}
+}
+
+// Stop stops the run until Continue.
+func (p *Process) Stop() error { return p.Signal(abi.SIGSTOP) }
+
+// Continue lets a stopped run go on.
+func (p *Process) Continue() error { return p.Signal(abi.SIGCONT) }
+
 // caps turns the limits of a spec into those of an account. Errors are
 // *StartErrors.
-func (k *Kernel) caps(spec *Spec) (limit.Caps, error) {
+func (k *Kernel) caps(spec *Spec, domain string) (limit.Caps, error) {
 	l := &spec.Limits
-	if l.CPUs != 0 && l.CPUs < 1 && !spec.BestEffort {
+	if domain != "native" && l.CPUs != 0 && l.CPUs < 1 && !spec.BestEffort {
 		return limit.Caps{}, refuse("UNENFORCED", "--cpus", "a share of a processor cannot be enforced for a WASM program in this version", "leave it out, or add --best-effort", nil)
 	}
 	var c limit.Caps
@@ -385,26 +418,29 @@ func (k *Kernel) Plan(spec Spec) (*Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	caps, err := k.caps(&spec)
+	caps, err := k.caps(&spec, domain)
 	if err != nil {
 		return nil, err
 	}
-	v, err := k.resolve(&spec)
+	v, err := k.resolve(&spec, domain)
 	if err != nil {
 		return nil, err
 	}
 	if err := checkListen(spec.Listen); err != nil {
 		return nil, err
 	}
+	if _, err := k.executable(&spec, domain, v); err != nil {
+		return nil, err
+	}
 	plan := &Plan{
 		Version: DocumentVersion, Program: spec.Program, Domain: domain, View: append(v.entries(), listenEntries(&spec, nil)...), Dir: v.cwd,
-		Env: []string{}, Missing: k.missing(&spec),
+		Env: []string{}, Missing: k.missing(&spec, domain),
 		Limits: PlanLimits{
 			TimeoutNS: int64(caps[abi.LimitWall]), CPUTimeNS: int64(caps[abi.LimitCPU]), Memory: caps[abi.LimitMemory],
 			Disk: caps[abi.LimitDisk], Output: caps[abi.LimitOutput], Files: caps[abi.LimitFiles], Pids: caps[abi.LimitProcesses],
 		},
 	}
-	for _, kv := range environment(&spec, v) {
+	for _, kv := range environment(&spec, domain, v) {
 		name, _, _ := strings.Cut(kv, "=")
 		plan.Env = append(plan.Env, name)
 	}
@@ -412,8 +448,11 @@ func (k *Kernel) Plan(spec Spec) (*Plan, error) {
 }
 
 // missing says what of a spec is not enforced here.
-func (k *Kernel) missing(spec *Spec) []string {
+func (k *Kernel) missing(spec *Spec, domain string) []string {
 	m := []string{}
+	if domain == "native" {
+		return m // found out when the limits are put on
+	}
 	if spec.Limits.CPUs != 0 && spec.Limits.CPUs < 1 {
 		m = append(m, "--cpus: a share of a processor is not enforced for WASM programs")
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/kernel"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/limit"
@@ -30,7 +31,15 @@ type view struct {
 	preopens  []kernel.Preopen
 	hidden    []hostfs.ID
 	cwd       string
-	store     string // host path of the directory for captured writes; set before build if there are overlays
+
+	// Of a native program.
+	user        guest.User
+	defaults    []guest.Mount // what it has unasked
+	protected   []string      // guest paths of what exists and must not be changed
+	hiddenPaths []string      // host paths that no grant shows
+	unsure      []string      // sentences about what could not be made certain
+
+	store string // host path of the directory for captured writes; set before build if there are overlays
 }
 
 // mount is one file system to be mounted. Host is empty for a private one.
@@ -47,7 +56,7 @@ type mount struct {
 }
 
 // resolve turns the grants of a spec into a view. Errors are *StartErrors.
-func (k *Kernel) resolve(spec *Spec) (*view, error) {
+func (k *Kernel) resolve(spec *Spec, domain string) (*view, error) {
 	v := new(view)
 	v.hidden = append(v.hidden, k.hidden...)
 	for _, g := range spec.Grants {
@@ -69,8 +78,19 @@ func (k *Kernel) resolve(spec *Spec) (*view, error) {
 		return nil, refuse("STATE", "--overlay", "captured writes are kept in the state directory, and there is none", k.stateFix(), nil)
 	}
 	v.hideDenied()
-	v.implicit(spec.Bare)
 	v.workingDirectory(spec.Dir)
+	if domain != "native" {
+		v.implicit(spec.Bare)
+		return v, nil
+	}
+	if err := notYetNative(spec); err != nil {
+		return nil, err
+	}
+	if k.state != nil {
+		v.hiddenPaths = append(v.hiddenPaths, k.state.Path())
+	}
+	v.protectNative(v.unprotect)
+	v.nativeDefaults(spec.Bare)
 	return v, nil
 }
 
@@ -313,7 +333,7 @@ func (v *view) workingDirectory(asked string) {
 
 // entries renders the view for reports and --dry-run.
 func (v *view) entries() []ViewEntry {
-	var out []ViewEntry
+	out := nativeEntries(v.defaults)
 	for _, m := range v.mounts {
 		right := perm.Read.String()
 		switch {
@@ -323,6 +343,9 @@ func (v *view) entries() []ViewEntry {
 			right = perm.Write.String()
 		}
 		out = append(out, ViewEntry{Path: m.guest, Host: m.host, Right: right, Source: m.source})
+	}
+	for _, p := range v.protected {
+		out = append(out, ViewEntry{Path: p, Right: perm.Read.String(), Source: "protected"})
 	}
 	for _, r := range v.rules {
 		if r.Right == perm.None && r.Guest != "" {

@@ -107,8 +107,8 @@ type Exit struct {
 	Cause     abi.Cause  // CauseExited, CauseSignaled, CauseFault, or CauseSetupFailed; CauseNone if it was killed
 	Code      int        // exit status for CauseExited
 	Signal    abi.Signal // for CauseSignaled
-	Detail    string    // e.g. "unreachable executed"
-	Backtrace []string  // innermost first, by function name
+	Detail    string     // e.g. "unreachable executed"
+	Backtrace []string   // innermost first, by function name
 }
 
 // Host is what the kernel lends one instance.

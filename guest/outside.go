@@ -15,7 +15,7 @@ import (
 type Outside interface {
 	Host
 	// Setting returns the surroundings. The instance must not change them; the
-	// handles in them are the kernel's and stay open until the instance is closed.
+	// handles in them are the kernel's and stay open until Instantiate returns.
 	Setting() *Setting
 	// Wake has the instance resumed soon. It may be called from any goroutine.
 	Wake()
@@ -80,6 +80,10 @@ type Setting struct {
 	// BestEffort accepts that a limit or protection cannot be enforced here;
 	// without it the instance refuses to start.
 	BestEffort bool
+	// Missing is told what is not enforced.
+	Missing func(string)
+	// Release gives the handles back.
+	Release func() error
 }
 
 // User is who the program is to itself.

@@ -208,6 +208,11 @@ func (instanceOwner) Init(ctx context.Context, p *Process) error {
 		}
 	}
 	inst, err := p.program.Instantiate(ctx, h)
+	if h.setting != nil {
+		if rerr := h.setting.Release(); rerr != nil && err == nil {
+			inst, err = nil, errors.Join(rerr, inst.Close())
+		}
+	}
 	if err != nil {
 		p.inhabited.Store(false) // it leaves nothing behind
 		return err

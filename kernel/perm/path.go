@@ -77,6 +77,14 @@ func under(p, top string) bool {
 	return strings.HasPrefix(p, top) && (len(p) == len(top) || p[len(top)] == '/')
 }
 
+// Protected reports whether a change to clean, a canonical guest path inside a write
+// grant, is refused because it makes other programs run code. asDir asks about making
+// and removing a directory.
+func (s *Subject) Protected(clean string, asDir bool) bool {
+	r := s.cover(s.key(cleanKey(clean)))
+	return r != nil && r.Right == Write && s.protects(r, clean, asDir) != ""
+}
+
 // cover returns the most specific grant of key, or nil.
 func (s *Subject) cover(key string) *rule {
 	for i := range s.rules {

@@ -200,7 +200,18 @@ func (t *Tree) Stop() error     { return t.cell.stop() }
 func (t *Tree) Continue() error { return t.cell.resume() }
 
 // Kill ends every process of the tree. Done says when they are gone.
-func (t *Tree) Kill() error { return t.cell.kill() }
+func (t *Tree) Kill() error {
+	select {
+	case <-t.done:
+		return nil
+	default:
+	}
+	err := t.cell.kill()
+	if errors.Is(err, os.ErrClosed) {
+		return nil // it has just ended
+	}
+	return err
+}
 
 // Usage returns what the tree has used so far.
 func (t *Tree) Usage() (guest.Usage, error) {

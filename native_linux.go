@@ -1,0 +1,315 @@
+package agentos
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/user"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/agentos-kernel/agentos/guest"
+	"github.com/agentos-kernel/agentos/guest/native"
+	nativeview "github.com/agentos-kernel/agentos/guest/native/view"
+	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/limit"
+	"github.com/agentos-kernel/agentos/kernel/perm"
+	"github.com/agentos-kernel/agentos/kernel/proc"
+	"github.com/agentos-kernel/agentos/kernel/vfs"
+)
+
+// hasNative reports whether native programs can run on this system at all.
+const hasNative = true
+
+// openNative opens the domain of native programs, which probes the host.
+func openNative(k *Kernel) (nativeDomain, error) {
+	d, err := native.New(native.Options{ID: kernelID(), Ready: k.config.NativeReady, NoNamespaces: k.config.NoNamespaces})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// kernelID names this kernel among all that ever ran on this host since it booted: by
+// its process's number and when that began, in its pid namespace.
+func kernelID() string {
+	ns, err := os.Readlink("/proc/self/ns/pid") // "pid:[4026531836]"
+	if err != nil {
+		ns = "0" // without /proc there are no native programs either
+	}
+	return fmt.Sprintf("%s-%d-%d", strings.Trim(strings.TrimPrefix(ns, "pid:"), "[]"), os.Getpid(), native.Started(os.Getpid()))
+}
+
+// callerUser is who the caller is to its native programs.
+func callerUser() guest.User {
+	u := guest.User{UID: os.Geteuid(), GID: os.Getegid(), Name: "user", Home: "/home/user", Shell: "/bin/sh"}
+	if p, err := user.LookupId(strconv.Itoa(u.UID)); err == nil {
+		u.Name, u.Home = p.Username, p.HomeDir
+	}
+	if home := os.Getenv("HOME"); path.IsAbs(home) {
+		u.Home = path.Clean(home)
+	}
+	if u.Home == "/" || !path.IsAbs(u.Home) {
+		u.Home = "/home/" + u.Name
+	}
+	return u
+}
+
+// nativeDefaults adds what a native program has without asking. It comes first: the
+// grants are mounted over it.
+func (v *view) nativeDefaults(bare bool) {
+	v.user = callerUser()
+	whole := slices.ContainsFunc(v.mounts, func(m mount) bool { return m.guest == "/" })
+	v.defaults = nativeview.Default(v.user, nativeview.Options{Bare: bare, Whole: whole})
+	if v.cwd == "" {
+		v.cwd = "/"
+		if slices.ContainsFunc(v.defaults, func(m guest.Mount) bool { return m.Guest == v.user.Home }) {
+			v.cwd = v.user.Home
+		}
+	}
+}
+
+// nativeMounts is the whole view of a native program in the order in which it is
+// mounted, without handles.
+func (v *view) nativeMounts() []guest.Mount {
+	all := slices.Clone(v.defaults)
+	grants := make([]guest.Mount, 0, len(v.mounts))
+	for _, m := range v.mounts {
+		grants = append(grants, guest.Mount{Guest: m.guest, Kind: guest.Bind, Host: m.host, Write: m.write, Dir: m.dir, Source: m.source})
+	}
+	// Parents first: what is granted inside another grant lies over it.
+	slices.SortStableFunc(grants, func(a, b guest.Mount) int { return depth(a.Guest) - depth(b.Guest) })
+	if len(grants) > 0 && grants[0].Guest == "/" {
+		all = append(grants[:1:1], all...)
+		grants = grants[1:]
+	}
+	all = append(all, grants...)
+	return append(all, v.masks()...)
+}
+
+func depth(p string) int {
+	if p == "/" {
+		return 0
+	}
+	return strings.Count(p, "/")
+}
+
+// masks are what lies over the grants: what is denied or hidden shows nothing, what is
+// protected shows and refuses changes.
+func (v *view) masks() []guest.Mount {
+	var masks []guest.Mount
+	add := func(m guest.Mount) {
+		if !slices.ContainsFunc(masks, func(o guest.Mount) bool { return o.Guest == m.Guest && o.Kind == m.Kind }) {
+			masks = append(masks, m)
+		}
+	}
+	for _, r := range v.rules {
+		if r.Right != perm.None {
+			continue
+		}
+		if r.Guest != "" {
+			add(guest.Mount{Guest: r.Guest, Kind: guest.Mask, Source: r.Source})
+		}
+		for _, g := range v.guestPaths(r.Host) {
+			add(guest.Mount{Guest: g, Kind: guest.Mask, Source: r.Source})
+		}
+	}
+	for _, h := range v.hiddenPaths {
+		for _, g := range v.guestPaths(h) {
+			add(guest.Mount{Guest: g, Kind: guest.Mask, Source: "default"})
+		}
+	}
+	for _, p := range v.protected {
+		add(guest.Mount{Guest: p, Kind: guest.Frozen, Source: "protected"})
+	}
+	return masks
+}
+
+// guestPaths returns where the grants show a host path.
+func (v *view) guestPaths(host string) (guests []string) {
+	if host == "" {
+		return nil
+	}
+	show := func(top, at string) {
+		if rel, err := filepath.Rel(top, host); err == nil && beneath(host, top) {
+			guests = append(guests, path.Join(at, filepath.ToSlash(rel)))
+		}
+	}
+	for _, m := range v.mounts {
+		if m.host != "" {
+			show(m.host, m.guest)
+		}
+	}
+	for _, m := range v.defaults {
+		if m.Kind == guest.Bind {
+			show(m.Host, m.Guest)
+		}
+	}
+	return guests
+}
+
+// protectNative finds what exists of the protected paths beneath the write grants.
+func (v *view) protectNative(unprotect []string) {
+	for _, m := range v.mounts {
+		if !m.write || m.host == "" || !m.dir {
+			continue
+		}
+		found, complete := findProtected(m.host, unprotect)
+		for _, p := range found {
+			rel, err := filepath.Rel(m.host, p)
+			if err != nil {
+				continue // it is beneath, by construction
+			}
+			v.protected = append(v.protected, path.Join(m.guest, filepath.ToSlash(rel)))
+		}
+		if !complete {
+			v.unsure = append(v.unsure, m.guest+" is too large to look everywhere for protected files (.git/hooks and such): those that were not found can be changed")
+		}
+	}
+}
+
+// maxLook bounds the search for protected files, in directory entries.
+const maxLook = 50_000
+
+// findProtected walks a directory of the host, breadth first, for paths that a write
+// grant does not cover.
+func findProtected(top string, unprotect []string) (found []string, complete bool) {
+	subject := perm.NewSubject(perm.SubjectSpec{
+		Caps:  abi.Caps(abi.CapFileRead, abi.CapFileWrite),
+		Paths: []perm.PathRule{{Guest: top, Right: perm.Write, Host: top}}, Unprotect: unprotect, FoldCase: foldsCase(),
+	})
+	left := maxLook
+	queue := []string{top}
+	for len(queue) > 0 {
+		dir := queue[0]
+		queue = queue[1:]
+		entries, err := os.ReadDir(dir)
+		if err != nil {
+			continue // what we cannot read, nor can the program
+		}
+		for _, e := range entries {
+			if left--; left < 0 {
+				return found, false
+			}
+			p := filepath.Join(dir, e.Name())
+			switch {
+			case subject.Protected(p, e.IsDir()):
+				found = append(found, p)
+			case e.IsDir():
+				queue = append(queue, p)
+			}
+		}
+	}
+	return found, true
+}
+
+// setting describes the surroundings of a native program, with a handle on everything
+// that it is lent of the host.
+func (p *Process) setting(kp *proc.Process) (_ *guest.Setting, err error) {
+	v, l := p.view, &p.spec.Limits
+	s := &guest.Setting{
+		Program: p.exec, Args: kp.Args, Env: kp.Env, Dir: v.cwd, User: v.user, Mounts: v.nativeMounts(), BestEffort: p.spec.BestEffort,
+		Limits: guest.Bounds{
+			Memory: bound(kp, abi.LimitMemory), Disk: bound(kp, abi.LimitDisk), Pids: bound(kp, abi.LimitProcesses), Files: bound(kp, abi.LimitFiles),
+			CPUs: l.CPUs, CPUTime: l.CPUTime, Weight: 5,
+		},
+	}
+	if l.PrioritySet || l.Priority != 0 {
+		s.Limits.Weight = l.Priority
+	}
+	overflow := func() {
+		kp.Kill(proc.End{Cause: abi.CauseOutputLimit, Detail: "wrote more than " + strconv.FormatUint(l.Output, 10) + " bytes"})
+	}
+	s.Stdin = p.spec.Stdin
+	s.Stdout = p.counted(kp, p.spec.Stdout, overflow)
+	s.Stderr = s.Stdout
+	if !sameStream(p.spec.Stderr, p.spec.Stdout) {
+		s.Stderr = p.counted(kp, p.spec.Stderr, overflow)
+	}
+	s.Missing = p.degrade
+	s.Release = func() error { return closeMounts(s) }
+	if t := p.spec.Terminal; t != nil {
+		s.Terminal = &guest.Terminal{Rows: t.Rows, Cols: t.Cols, Suspend: t.Suspend}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, closeMounts(s))
+		}
+	}()
+	for i := range s.Mounts {
+		if m := &s.Mounts[i]; m.Kind == guest.Bind && m.Source != "default" {
+			if m.File, err = v.handle(m); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return s, nil
+}
+
+func closeMounts(s *guest.Setting) error {
+	var errs []error
+	for i := range s.Mounts {
+		if f := s.Mounts[i].File; f != nil {
+			errs = append(errs, f.Close())
+			s.Mounts[i].File = nil
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// handle opens what a grant names, if it still is what was looked at.
+func (v *view) handle(m *guest.Mount) (*os.File, error) {
+	fd, err := unix.Open(m.Host, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("mount %s: %w", m.Guest, &os.PathError{Op: "open", Path: m.Host, Err: err})
+	}
+	f := os.NewFile(uintptr(fd), m.Host)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	for i := range v.mounts {
+		if g := &v.mounts[i]; g.guest == m.Guest && g.host == m.Host && g.id.Is(uint64(st.Dev), st.Ino) {
+			return f, nil
+		}
+	}
+	return nil, errors.Join(fmt.Errorf("%s was replaced while the run was prepared", m.Host), f.Close())
+}
+
+func bound(kp *proc.Process, l abi.Limit) uint64 {
+	if n := kp.Account().Limit(l); n != limit.None {
+		return n
+	}
+	return 0
+}
+
+// buildNative is the mount namespace of a native program in the kernel's own sense:
+// empty, since Linux resolves its paths.
+func (v *view) buildNative(*proc.Process) (*vfs.Namespace, error) {
+	return vfs.NewNamespace(vfs.Options{}), nil
+}
+
+// sameStream reports whether two writers are one file, so that the order of what goes
+// to the two is kept.
+func sameStream(a, b io.Writer) bool {
+	fa, ok := a.(*os.File)
+	fb, also := b.(*os.File)
+	if !ok || !also {
+		return false
+	}
+	ia, err := fa.Stat()
+	if err != nil {
+		return false
+	}
+	ib, err := fb.Stat()
+	return err == nil && os.SameFile(ia, ib)
+}
+
+// defaultEnvironment is what every native program has.
+func defaultEnvironment(u guest.User) []string { return nativeview.Environ(u, os.Environ()) }
