@@ -41,6 +41,11 @@ func (r *Root) devices(at *place, nodes []node) error {
 	}
 	inside := strings.TrimSuffix(at.guest, "/") + "/"
 	for i := range nodes {
+		id, err := mountID(nodes[i].tree)
+		if err != nil {
+			return err
+		}
+		r.windows[id] = true
 		if err := r.mountIn(tree, inside, nodes[i].name, false, &nodes[i].tree); err != nil {
 			return err
 		}
