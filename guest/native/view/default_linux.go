@@ -45,9 +45,11 @@ func Default(u guest.User, o Options) []guest.Mount {
 	if o.Bare {
 		return nil
 	}
+	// In a root of the program's own /dev is the one place to mount things from, so
+	// it comes first.
 	devices := []guest.Mount{
-		{Guest: "/proc", Kind: guest.Procs, Dir: true, Source: sourceDefault},
 		{Guest: "/dev", Kind: guest.Devices, Dir: true, Source: sourceDefault},
+		{Guest: "/proc", Kind: guest.Procs, Dir: true, Source: sourceDefault},
 	}
 	if o.Whole {
 		return devices

@@ -49,6 +49,7 @@ type order struct {
 	Grants []guest.Mount
 	Rbind  [][2]string // to do in the builder's own mount namespace first
 	Grow   uint64      // size of the disk on attaching
+	Exec   string      // guest path of the probe
 	Args   map[string]string
 }
 
@@ -57,7 +58,13 @@ type outcome struct {
 	Err      string
 	Left     []Left
 	Failures []string
-	Base     string
+}
+
+// closing notes an error of closing as a failure.
+func (o *outcome) closing(err error) {
+	if err != nil {
+		o.Failures = append(o.Failures, "close: "+err.Error())
+	}
 }
 
 const ordinary = 65534
@@ -94,7 +101,11 @@ func scratch(t *testing.T) (dir, binary string) {
 // carryOut has a builder do o, as root or as an ordinary user.
 func carryOut(t *testing.T, binary string, o order, root bool) outcome {
 	t.Helper()
-	o.Grants = append(o.Grants, guest.Mount{Guest: "/probe", Kind: guest.Bind, Host: binary, Source: "flag"})
+	o.Exec = binary
+	if !o.Whole {
+		o.Exec = "/probe"
+		o.Grants = append(o.Grants, guest.Mount{Guest: "/probe", Kind: guest.Bind, Host: binary, Source: "flag"})
+	}
 	b, err := json.Marshal(o)
 	if err != nil {
 		t.Fatal(err)
@@ -219,17 +230,21 @@ func build(o order, out *outcome) error {
 	if err != nil {
 		return err
 	}
-	defer trees.Close()
+	defer func() { out.closing(trees.Close()) }()
 	grants, err := Prepare(rest)
 	if err != nil {
 		return err
 	}
-	defer grants.Close()
+	defer func() { out.closing(grants.Close()) }()
 
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
-	init, err := syscall.ForkExec("/usr/bin/sleep", []string{"sleep", "60"}, &syscall.ProcAttr{Dir: "/"})
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		return err
+	}
+	init, err := firstProcess()
 	if err != nil {
 		return fmt.Errorf("pid 1: %w", err)
 	}
@@ -251,7 +266,7 @@ func build(o order, out *outcome) error {
 	if err != nil {
 		return err
 	}
-	defer root.Close()
+	defer func() { out.closing(root.Close()) }()
 	if o.Grow > 0 {
 		if err := root.Resize(o.Grow); err != nil {
 			return err
@@ -288,12 +303,34 @@ func build(o order, out *outcome) error {
 	go func() {
 		done <- json.NewDecoder(r).Decode(&out.Failures)
 	}()
-	err = execute("/probe", []string{"probe"}, &syscall.ProcAttr{Env: []string{roleVar + "=probe", orderVar + "=" + string(b)},
-		Files: []uintptr{^uintptr(0), w.Fd(), 2}})
+	err = execute(o.Exec, []string{"probe"}, &syscall.ProcAttr{Env: []string{roleVar + "=probe", orderVar + "=" + string(b)},
+		Files: []uintptr{null.Fd(), w.Fd(), 2}})
 	if cerr := w.Close(); err == nil {
 		err = cerr
 	}
 	return errors.Join(err, <-done)
+}
+
+// firstProcess starts pid 1 and waits until it has what it needs of the host's
+// root, which is taken away from it as well.
+func firstProcess() (int, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	answer, theirs, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	pid, err := syscall.ForkExec("/usr/bin/cat", []string{"cat"}, &syscall.ProcAttr{Dir: "/", Files: []uintptr{r.Fd(), theirs.Fd(), 2}})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := w.Write([]byte{1}); err != nil {
+		return 0, err
+	}
+	_, err = answer.Read(make([]byte, 1))
+	return pid, errors.Join(err, r.Close(), theirs.Close())
 }
 
 // execute runs a program from the calling thread and waits for it.

@@ -13,7 +13,11 @@ import (
 
 // probes look at the world from inside.
 var probes = map[string]func(*world){
-	"world": probeWorld,
+	"world":  probeWorld,
+	"grants": probeGrants,
+	"quota":  probeQuota,
+	"whole":  probeWhole,
+	"bare":   probeBare,
 }
 
 // names lists a directory.
@@ -27,6 +31,16 @@ func (w *world) names(dir string) []string {
 		names = append(names, e.Name())
 	}
 	return names
+}
+
+// close closes a file that should not have been opened.
+func (w *world) close(f *os.File) {
+	if f == nil {
+		return
+	}
+	if err := f.Close(); err != nil {
+		w.errorf("%v", err)
+	}
 }
 
 // absent reports an error if something is at one of the paths.
@@ -43,7 +57,7 @@ func (w *world) unwritable(dirs ...string) {
 	for _, dir := range dirs {
 		if f, err := os.Create(filepath.Join(dir, "made-by-test")); err == nil {
 			w.errorf("%s can be written to", dir)
-			f.Close()
+			w.close(f)
 		}
 	}
 }
@@ -77,7 +91,7 @@ func (w *world) unreadable(paths ...string) {
 		f, err := os.Open(p)
 		if err == nil {
 			w.errorf("%s can be read", p)
-			f.Close()
+			w.close(f)
 		}
 	}
 }
@@ -124,7 +138,7 @@ func probeWorld(w *world) {
 			w.errorf("/proc shows process %d", pid)
 		}
 	}
-	if b, err := os.ReadFile("/proc/1/comm"); err != nil || string(b) != "sleep\n" {
+	if b, err := os.ReadFile("/proc/1/comm"); err != nil || string(b) != "cat\n" {
 		w.errorf("pid 1 is %q, %v", b, err)
 	}
 	if b, err := os.ReadFile("/proc/self/comm"); err != nil || len(b) == 0 {
@@ -141,7 +155,7 @@ func probeWorld(w *world) {
 	for _, name := range []string{"sys/kernel/core_pattern", "sys/kernel/hostname", "sysrq-trigger", "irq/default_smp_affinity", "pressure/cpu", "sys/net/ipv4/ip_forward"} {
 		if f, err := os.OpenFile("/proc/"+name, os.O_WRONLY, 0); err == nil {
 			w.errorf("/proc/%s can be written to", name)
-			f.Close()
+			w.close(f)
 		}
 	}
 	if err := os.WriteFile("/proc/self/comm", []byte("probe"), 0); err != nil {
@@ -166,7 +180,7 @@ func probeWorld(w *world) {
 		if _, err := f.Read(make([]byte, 8)); err != nil {
 			w.errorf("%v", err)
 		}
-		f.Close()
+		w.close(f)
 	}
 	if _, err := os.OpenFile("/dev/tty", os.O_RDWR, 0); !errors.Is(err, unix.ENXIO) {
 		w.errorf("/dev/tty without a terminal: %v", err)
@@ -182,7 +196,7 @@ func probeTerminal(w *world) {
 		w.errorf("%v", err)
 		return
 	}
-	defer ptmx.Close()
+	defer w.close(ptmx)
 	if err := unix.IoctlSetPointerInt(int(ptmx.Fd()), unix.TIOCSPTLCK, 0); err != nil {
 		w.errorf("unlock: %v", err)
 	}
@@ -195,7 +209,7 @@ func probeTerminal(w *world) {
 		w.errorf("%v", err)
 		return
 	}
-	pts.Close()
+	w.close(pts)
 }
 
 // probeMounts reads what the world says of its mounts.
@@ -204,8 +218,15 @@ func probeMounts(w *world) {
 	if err != nil {
 		w.errorf("%v", err)
 	}
-	for line := range strings.Lines(string(b)) {
+	lines := slices.Collect(strings.Lines(string(b)))
+	covered := func(i int, path string) bool {
+		return slices.ContainsFunc(lines[i+1:], func(l string) bool { return strings.Fields(l)[4] == path })
+	}
+	for i, line := range lines {
 		fields := strings.Fields(line)
+		if covered(i, fields[4]) {
+			continue
+		}
 		path, options := fields[4], strings.Split(fields[5], ",")
 		rest := strings.Join(fields[6:], " ")
 		if strings.Contains(line, "shared:") || strings.Contains(line, "master:") {

@@ -101,18 +101,19 @@ func release(fd *int) error {
 
 // clone makes the tree of a Bind.
 func (p *part) clone() error {
-	fd := -1
 	if p.File != nil {
-		fd = int(p.File.Fd())
-	} else {
-		var err error
-		fd, err = unix.Openat2(unix.AT_FDCWD, p.Host, &unix.OpenHow{
-			Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
-		if err != nil {
-			return failed(p.Guest, "open "+p.Host, err)
-		}
-		defer unix.Close(fd) //nolint:errcheck // a handle on a path holds nothing back
+		return p.cloneHandle(int(p.File.Fd()))
 	}
+	fd, err := unix.Openat2(unix.AT_FDCWD, p.Host, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_NO_SYMLINKS | unix.RESOLVE_NO_MAGICLINKS})
+	if err != nil {
+		return failed(p.Guest, "open "+p.Host, err)
+	}
+	return errors.Join(p.cloneHandle(fd), unix.Close(fd))
+}
+
+// cloneHandle is clone for a handle, which stays the caller's.
+func (p *part) cloneHandle(fd int) error {
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {
 		return failed(p.Guest, "stat "+p.Host, err)
