@@ -1,0 +1,418 @@
+package view
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/agentos-kernel/agentos/guest"
+	"golang.org/x/sys/unix"
+)
+
+// A live test builds a root in another process and looks at it from a third: the
+// test's binary is started again as the builder, and once more, from inside, as the
+// probe.
+const (
+	roleVar  = "AGENTOS_VIEW_ROLE"
+	orderVar = "AGENTOS_VIEW_ORDER"
+)
+
+func TestMain(m *testing.M) {
+	switch os.Getenv(roleVar) {
+	case "user": // an ordinary user who makes a user namespace and builds there
+		os.Exit(asUser())
+	case "builder":
+		os.Exit(builder())
+	case "probe":
+		os.Exit(probe())
+	}
+	os.Exit(m.Run())
+}
+
+// order is what the builder is told.
+type order struct {
+	Probe  string
+	User   guest.User
+	Disk   uint64
+	Whole  bool
+	Bare   bool
+	Callee bool // mount /proc by a process inside the namespace
+	Grants []guest.Mount
+	Rbind  [][2]string // to do in the builder's own mount namespace first
+	Grow   uint64      // size of the disk on attaching
+	Exec   string      // guest path of the probe
+	Args   map[string]string
+}
+
+// outcome is what the builder and the probe say.
+type outcome struct {
+	Err      string
+	Left     []Left
+	Failures []string
+}
+
+// closing notes an error of closing as a failure.
+func (o *outcome) closing(err error) {
+	if err != nil {
+		o.Failures = append(o.Failures, "close: "+err.Error())
+	}
+}
+
+const ordinary = 65534
+
+// scratch makes a directory that an ordinary user can enter, with the test's
+// binary in it.
+func scratch(t *testing.T) (dir, binary string) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if err := os.Chmod(d, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer self.Close()
+	binary = filepath.Join(dir, "binary")
+	f, err := os.OpenFile(binary, os.O_CREATE|os.O_WRONLY, 0o755)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(f, self); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir, binary
+}
+
+// carryOut has a builder do o, as root or as an ordinary user.
+func carryOut(t *testing.T, binary string, o order, root bool) outcome {
+	t.Helper()
+	o.Exec = binary
+	if !o.Whole {
+		o.Exec = "/probe"
+		o.Grants = append(o.Grants, guest.Mount{Guest: "/probe", Kind: guest.Bind, Host: binary, Source: "flag"})
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := hostMounts(t)
+	cmd := exec.Command(binary)
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), orderVar+"="+string(b), roleVar+"=builder")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	if !root {
+		cmd.Env = append(cmd.Env, roleVar+"=user")
+		cmd.SysProcAttr = nil
+		if os.Geteuid() == 0 {
+			cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+		}
+	}
+	var said strings.Builder
+	cmd.Stderr = &said
+	out, err := cmd.Output()
+	if strings.Contains(said.String(), noUserNamespace) {
+		t.Skipf("NOT CHECKED: %s", said.String())
+	}
+	var result outcome
+	if jerr := json.Unmarshal(out, &result); jerr != nil {
+		t.Fatalf("builder: %v, said %q, and %s", err, out, said.String())
+	}
+	if said.Len() > 0 {
+		t.Log(said.String())
+	}
+	if after := hostMounts(t); after != before {
+		t.Errorf("mounts of the host changed from\n%s\nto\n%s", before, after)
+	}
+	return result
+}
+
+func hostMounts(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+const noUserNamespace = "user namespaces are refused"
+
+// asUser starts the builder in a user namespace with all its capabilities.
+func asUser() int {
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), roleVar+"=builder")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	uid, gid := os.Geteuid(), os.Getegid()
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Cloneflags:  syscall.CLONE_NEWUSER | syscall.CLONE_NEWNS,
+		UidMappings: []syscall.SysProcIDMap{{ContainerID: uid, HostID: uid, Size: 1}},
+		GidMappings: []syscall.SysProcIDMap{{ContainerID: gid, HostID: gid, Size: 1}},
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		cmd.SysProcAttr.AmbientCaps = append(cmd.SysProcAttr.AmbientCaps, c)
+	}
+	if err := cmd.Start(); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", noUserNamespace, err)
+		return 1
+	}
+	if err := cmd.Wait(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+// builder builds a root as ordered and has the probe look at it.
+func builder() int {
+	var o order
+	if err := json.Unmarshal([]byte(os.Getenv(orderVar)), &o); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	done := make(chan outcome)
+	// The main thread is held here, so that the builder's is another.
+	runtime.LockOSThread()
+	go func() {
+		runtime.LockOSThread()
+		var out outcome
+		if err := build(o, &out); err != nil {
+			out.Err = err.Error()
+		}
+		done <- out
+	}()
+	if err := json.NewEncoder(os.Stdout).Encode(<-done); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 2
+	}
+	return 0
+}
+
+func build(o order, out *outcome) error {
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
+		return fmt.Errorf("private: %w", err)
+	}
+	for _, b := range o.Rbind {
+		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+			return fmt.Errorf("rbind %v: %w", b, err)
+		}
+	}
+	base := Default(o.User, Options{Whole: o.Whole, Bare: o.Bare})
+	rest := o.Grants
+	for i := range rest {
+		if rest[i].Kind == guest.Bind {
+			fd, err := unix.Open(rest[i].Host, unix.O_PATH|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return fmt.Errorf("open %s: %w", rest[i].Host, err)
+			}
+			rest[i].File = os.NewFile(uintptr(fd), rest[i].Host)
+		}
+	}
+	if o.Whole {
+		base, rest = append(base, rest[0]), rest[1:]
+	}
+	trees, err := Prepare(base)
+	if err != nil {
+		return err
+	}
+	defer func() { out.closing(trees.Close()) }()
+	grants, err := Prepare(rest)
+	if err != nil {
+		return err
+	}
+	defer func() { out.closing(grants.Close()) }()
+
+	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
+		return fmt.Errorf("unshare: %w", err)
+	}
+	null, err := os.Open("/dev/null")
+	if err != nil {
+		return err
+	}
+	init, err := firstProcess()
+	if err != nil {
+		return fmt.Errorf("pid 1: %w", err)
+	}
+	defer func() {
+		if err := syscall.Kill(init, syscall.SIGKILL); err != nil {
+			panic(err)
+		}
+		if _, err := syscall.Wait4(init, nil, 0, nil); err != nil {
+			panic(err)
+		}
+	}()
+	c := Config{User: o.User, Disk: o.Disk}
+	if o.Callee {
+		c.Proc = func(path string) error {
+			return execute("/usr/bin/mount", []string{"mount", "-t", "proc", "proc", path}, nil)
+		}
+	}
+	root, err := Base(trees, c)
+	if err != nil {
+		return err
+	}
+	defer func() { out.closing(root.Close()) }()
+	if o.Grow > 0 {
+		if err := root.Resize(o.Grow); err != nil {
+			return err
+		}
+	}
+	if out.Left, err = root.Attach(grants); err != nil {
+		return err
+	}
+	if err := root.Seal(); err != nil {
+		return err
+	}
+	for c := uintptr(0); c <= unix.CAP_LAST_CAP; c++ {
+		if err := unix.Prctl(unix.PR_CAPBSET_DROP, c, 0, 0, 0); err != nil && !errors.Is(err, unix.EINVAL) {
+			return fmt.Errorf("bounding set: %w", err)
+		}
+	}
+	if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0); err != nil {
+		return fmt.Errorf("ambient set: %w", err)
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		return fmt.Errorf("capset: %w", err)
+	}
+	b, err := json.Marshal(o)
+	if err != nil {
+		return err
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	done := make(chan error, 1)
+	go func() {
+		done <- json.NewDecoder(r).Decode(&out.Failures)
+	}()
+	err = execute(o.Exec, []string{"probe"}, &syscall.ProcAttr{Env: []string{roleVar + "=probe", orderVar + "=" + string(b)},
+		Files: []uintptr{null.Fd(), w.Fd(), 2}})
+	if cerr := w.Close(); err == nil {
+		err = cerr
+	}
+	return errors.Join(err, <-done)
+}
+
+// firstProcess starts pid 1 and waits until it has what it needs of the host's
+// root, which is taken away from it as well.
+func firstProcess() (int, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	answer, theirs, err := os.Pipe()
+	if err != nil {
+		return 0, err
+	}
+	pid, err := syscall.ForkExec("/usr/bin/cat", []string{"cat"}, &syscall.ProcAttr{Dir: "/", Files: []uintptr{r.Fd(), theirs.Fd(), 2}})
+	if err != nil {
+		return 0, err
+	}
+	if _, err := w.Write([]byte{1}); err != nil {
+		return 0, err
+	}
+	_, err = answer.Read(make([]byte, 1))
+	return pid, errors.Join(err, r.Close(), theirs.Close())
+}
+
+// execute runs a program from the calling thread and waits for it.
+func execute(program string, argv []string, attr *syscall.ProcAttr) error {
+	if attr == nil {
+		attr = &syscall.ProcAttr{Files: []uintptr{^uintptr(0), 2, 2}}
+	}
+	pid, err := syscall.ForkExec(program, argv, attr)
+	if err != nil {
+		return fmt.Errorf("start %s: %w", program, err)
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+		return fmt.Errorf("wait for %s: %w", program, err)
+	}
+	if status.ExitStatus() != 0 {
+		return fmt.Errorf("%s ended with %d, signal %d", program, status.ExitStatus(), status.Signal())
+	}
+	return nil
+}
+
+// world is what a probe looks at; what is wrong is collected.
+type world struct {
+	order
+	failures []string
+}
+
+func (w *world) errorf(format string, args ...any) {
+	w.failures = append(w.failures, fmt.Sprintf(format, args...))
+}
+
+func probe() int {
+	var w world
+	if err := json.Unmarshal([]byte(os.Getenv(orderVar)), &w.order); err != nil {
+		w.errorf("order: %v", err)
+	}
+	look, ok := probes[w.Probe]
+	if !ok {
+		w.errorf("no probe is named %q", w.Probe)
+	} else {
+		look(&w)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(w.failures); err != nil {
+		return 2
+	}
+	return 0
+}
+
+// everywhere runs a test as root and as an ordinary user.
+func everywhere(t *testing.T, test func(t *testing.T, root bool, user guest.User)) {
+	t.Run("root", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Skip("NOT CHECKED: needs root")
+		}
+		test(t, true, guest.User{Name: "root", Home: "/root"})
+	})
+	t.Run("user", func(t *testing.T) {
+		uid, gid := os.Geteuid(), os.Getegid()
+		if uid == 0 {
+			uid, gid = ordinary, ordinary
+		}
+		test(t, false, guest.User{UID: uid, GID: gid, Name: "somebody", Home: "/home/somebody"})
+	})
+}
+
+func check(t *testing.T, out outcome) {
+	t.Helper()
+	if out.Err != "" {
+		t.Fatal(out.Err)
+	}
+	for _, f := range out.Failures {
+		t.Error(f)
+	}
+}
+
+func TestWorld(t *testing.T) {
+	everywhere(t, func(t *testing.T, root bool, user guest.User) {
+		_, binary := scratch(t)
+		for _, callee := range []bool{false, true} {
+			t.Run("callee="+strconv.FormatBool(callee), func(t *testing.T) {
+				check(t, carryOut(t, binary, order{Probe: "world", User: user, Disk: 8 << 20, Callee: callee}, root))
+			})
+		}
+	})
+}

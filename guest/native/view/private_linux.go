@@ -1,0 +1,86 @@
+package view
+
+import (
+	"errors"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// spaceName is where the private space hangs until the root is sealed.
+const spaceName = "space"
+
+// openSpace makes the file system that holds all private files, so that one limit
+// covers them.
+func (r *Root) openSpace() error {
+	if r.space >= 0 {
+		return nil
+	}
+	if r.stage < 0 {
+		return errNoStage
+	}
+	tree, err := newFS("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, append(quota(r.disk), "mode=0755")...)
+	if err != nil {
+		return err
+	}
+	// Only a mount of this namespace can be cloned by kernels before 6.15.
+	err = unix.Mkdirat(r.stage, spaceName, 0o700)
+	if err == nil {
+		err = unix.MoveMount(tree, "", r.stage, spaceName, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	}
+	if err == nil {
+		err = r.own(tree, false)
+	}
+	var st unix.Stat_t
+	if err == nil {
+		err = unix.Fstat(tree, &st)
+	}
+	if err != nil {
+		return errors.Join(hint("make the private space", err), unix.Close(tree))
+	}
+	r.space, r.spaceDev = tree, uint64(st.Dev)
+	return nil
+}
+
+// privateMode returns the mode of a private directory, and whether it is the
+// user's own. Those that everyone may use on any system are so here: programs
+// check it.
+func privateMode(guestPath string) (mode uint32, users bool) {
+	switch guestPath {
+	case "/tmp", "/var/tmp", "/dev/shm":
+		return 0o1777, false
+	case "/run":
+		return 0o755, true
+	}
+	return 0o700, true
+}
+
+// privateAt mounts an empty directory of the private space.
+func (r *Root) privateAt(at *place) error {
+	if err := r.openSpace(); err != nil {
+		return err
+	}
+	if err := r.ready(at, true); err != nil {
+		return err
+	}
+	name := strconv.Itoa(r.private)
+	r.private++
+	mode, users := privateMode(at.guest)
+	if err := unix.Mkdirat(r.space, name, mode); err != nil {
+		return hint("mkdir", err)
+	}
+	if users {
+		if err := r.give(r.space, name); err != nil {
+			return err
+		}
+	}
+	fd, err := unix.Openat(r.space, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return hint("open", err)
+	}
+	tree, err := cloneTree(fd, true, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
+	if err = errors.Join(err, unix.Close(fd)); err != nil {
+		return err
+	}
+	return errors.Join(put(&tree, at), release(&tree))
+}

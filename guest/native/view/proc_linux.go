@@ -1,0 +1,174 @@
+package view
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// maskedProcs are the entries of /proc that tell of the host's kernel and other
+// programs what no program needs. All else that is not about processes is
+// read-only.
+var maskedProcs = []string{
+	"acpi", "asound", "interrupts", "iomem", "ioports", "kallsyms", "kcore", "key-users", "keys", "kmsg",
+	"kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "mtrr", "pagetypeinfo", "sched_debug", "scsi",
+	"slabinfo", "sysrq-trigger", "timer_list", "timer_stats", "vmallocinfo", "vmcore",
+}
+
+// procs mounts a proc file system that shows the program's own processes.
+func (r *Root) procs(at *place) error {
+	if err := r.ready(at, true); err != nil {
+		return err
+	}
+	if r.proc != nil {
+		if err := r.proc(r.prefix + at.guest); err != nil {
+			return err
+		}
+	} else {
+		tree, err := r.newProc()
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(put(&tree, at), release(&tree)); err != nil {
+			return err
+		}
+	}
+	again, err := r.locate(at.guest, false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.tameProc(again), again.close())
+}
+
+// newProc makes a proc file system of the pid namespace that the thread's children
+// are in.
+func (r *Root) newProc() (int, error) {
+	const ours, children = "thread-self/ns/pid", "thread-self/ns/pid_for_children"
+	var mine, theirs unix.Stat_t
+	if err := unix.Fstatat(r.hosts, ours, &mine, 0); err != nil {
+		return -1, hint("look at the pid namespace", err)
+	}
+	if err := unix.Fstatat(r.hosts, children, &theirs, 0); err != nil {
+		return -1, hint("look at the new pid namespace, which must have a process", err)
+	}
+	if mine.Ino == theirs.Ino {
+		return -1, errors.New("the thread has no pid namespace of its own")
+	}
+	ns, err := unix.Openat(r.hosts, children, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, hint("open the new pid namespace", err)
+	}
+	fs, err := unix.Fsopen("proc", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return -1, errors.Join(hint("fsopen proc", err), unix.Close(ns))
+	}
+	tree := -1
+	if err = unix.FsconfigSetFd(fs, "pidns", ns); err != nil {
+		err = hint("proc of another pid namespace (Linux 6.17)", err)
+	} else {
+		tree, err = configure(fs, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC, nil)
+	}
+	return tree, errors.Join(err, unix.Close(fs), unix.Close(ns))
+}
+
+// tameProc checks that a new proc file system is at the place, and leaves only
+// what is about processes changeable.
+func (r *Root) tameProc(at *place) error {
+	var fs unix.Statfs_t
+	if err := unix.Fstatfs(at.fd, &fs); err != nil {
+		return hint("fstatfs", err)
+	}
+	var theirs unix.Stat_t
+	if err := unix.Fstat(r.hosts, &theirs); err != nil {
+		return hint("fstat", err)
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC || at.stat.Dev == theirs.Dev {
+		return errors.New("no new proc file system was mounted")
+	}
+	if err := unix.MountSetattr(at.fd, "", unix.AT_EMPTY_PATH,
+		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}); err != nil {
+		return hint("mount_setattr", err)
+	}
+	id, err := mountID(at.fd)
+	if err != nil {
+		return err
+	}
+	r.windows[id] = true
+	names, err := list(at.fd)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if err := r.tameEntry(at, name); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (r *Root) tameEntry(at *place, name string) error {
+	if _, err := strconv.Atoi(name); err == nil {
+		return nil
+	}
+	p := &place{guest: strings.TrimSuffix(at.guest, "/") + "/" + name, parent: -1}
+	var err error
+	p.fd, err = unix.Openat(at.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return hint("open", err)
+	}
+	err = unix.Fstat(p.fd, &p.stat)
+	switch {
+	case err != nil:
+		err = hint("fstat", err)
+	case p.stat.Mode&unix.S_IFMT == unix.S_IFLNK: // leads to an entry of a process
+	case slices.Contains(maskedProcs, name):
+		err = r.blank(p)
+	case p.dir() || p.stat.Mode&0o222 != 0:
+		err = r.freezeProc(p)
+	}
+	return errors.Join(err, p.close())
+}
+
+// freezeProc makes an entry of /proc read-only.
+func (r *Root) freezeProc(p *place) error {
+	tree, err := cloneTree(p.fd, p.dir(), unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
+	if err != nil {
+		return err
+	}
+	id, err := mountID(tree)
+	if err == nil {
+		r.windows[id] = true
+		err = put(&tree, p)
+	}
+	return errors.Join(err, release(&tree))
+}
+
+// list returns the names in the directory that fd is a handle on.
+func list(fd int) ([]string, error) {
+	dir, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, hint("open", err)
+	}
+	f := os.NewFile(uintptr(dir), "proc")
+	names, err := f.Readdirnames(-1)
+	return names, closing(f, err)
+}
+
+// setOption sets KEY=VALUE, or a flag, of a file system.
+func setOption(fs int, o string) error {
+	var err error
+	if key, value, ok := strings.Cut(o, "="); ok {
+		err = unix.FsconfigSetString(fs, key, value)
+	} else {
+		err = unix.FsconfigSetFlag(fs, o)
+	}
+	if err != nil {
+		return hint("option "+o, err)
+	}
+	return nil
+}
