@@ -16,82 +16,117 @@ import (
 // patience is how long Kill and Freeze wait for the kernel to have done it.
 const patience = 5 * time.Second
 
-// Kill ends every process inside, whatever it is doing and however it got there,
-// and returns when they are gone from the group. Where the whole group cannot be
-// killed at once it can make no more processes from now on: a group that was
-// killed is of no further use.
-func (g *Group) Kill() error {
-	var errs []error
-	for _, t := range g.host.trees {
-		if _, err := killGroup(t.dir, g.id, t.v2); err != nil {
-			errs = append(errs, fmt.Errorf("control group %s: %w", path.Join(t.path, g.id), err))
-		}
-	}
-	return errors.Join(errs...)
+// settle is how long a kill waits for a freezer before it kills what has stopped.
+const settle = 20 * time.Millisecond
+
+// cell is a group in one hierarchy.
+type cell struct {
+	dir   int // of the directory that group is relative to
+	group string
+	v2    bool
 }
 
-// killGroup kills what is in a group and in those beneath it, and returns how many
-// processes it found.
-func killGroup(dir int, group string, v2 bool) (int, error) {
-	found := map[int]bool{}
-	atOnce := false
-	if v2 {
-		m, err := all(dir, group)
-		if err != nil || len(m) == 0 {
-			return 0, err
-		}
-		maps.Copy(found, m)
-		err = put(dir, group+"/cgroup.kill", "1")
-		if err != nil && err != unix.ENOENT {
-			return 0, fmt.Errorf("cgroup.kill: %w", err)
-		}
-		atOnce = err == nil
+func (g *Group) cells() []cell {
+	cs := make([]cell, 0, len(g.host.trees))
+	for _, t := range g.host.trees {
+		cs = append(cs, cell{t.dir, g.id, t.v2})
 	}
-	frozen := false
+	return cs
+}
+
+// Kill ends every process inside, whatever it is doing and however it got there,
+// and returns when they are gone from the group. The group may be unable to have
+// new processes from then on.
+func (g *Group) Kill() error {
+	if _, err := killAll(g.cells()); err != nil {
+		return fmt.Errorf("control group %s: %w", g.id, err)
+	}
+	return nil
+}
+
+// killAll kills what is in any of the cells, which are one group in several
+// hierarchies, and beneath them; it returns how many processes it found. A
+// version 2 group does it by itself. Elsewhere the members are killed one by one,
+// in rounds: to win against those that fork meanwhile, they are forbidden to, and
+// stopped, by whichever of the cells can.
+func killAll(cells []cell) (int, error) {
+	found := map[int]bool{}
 	end := time.Now().Add(patience)
 	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
-		m, err := all(dir, group)
-		if err == nil && len(m) == 0 {
-			if frozen {
-				err = thaw(dir, group, v2)
-			}
-			return len(found), err
-		}
-		if err != nil {
-			return len(found), err
-		}
-		maps.Copy(found, m)
-		if time.Now().After(end) {
-			return len(found), fmt.Errorf("processes %v do not end", keys(m))
-		}
-		if !atOnce {
-			// No forks from here on, by whichever of the two the hierarchy has. A
-			// thread of our own that is inside must not be frozen: the whole process
-			// would stop at the next garbage collection, this goroutine with it.
-			if !v2 || len(found) == len(m) {
-				frozen = (frozen || !ours(dir, group)) && freeze(dir, group, v2) == nil
-			}
-			if err := put(dir, group+"/pids.max", "0"); err != nil && err != unix.ENOENT {
-				return len(found), fmt.Errorf("pids.max: %w", err)
-			}
-			if err := killMembers(dir, group, m); err != nil {
+		var full []cell
+		now := map[int]bool{}
+		for _, c := range cells {
+			m, err := all(c.dir, c.group)
+			if err != nil {
 				return len(found), err
 			}
-			if frozen {
-				// The frozen do not die.
-				if err := thaw(dir, group, v2); err != nil {
-					return len(found), err
-				}
+			if len(m) > 0 {
+				full = append(full, c)
+				maps.Copy(now, m)
 			}
+		}
+		maps.Copy(found, now)
+		if len(full) == 0 {
+			return len(found), nil
+		}
+		if time.Now().After(end) {
+			return len(found), fmt.Errorf("processes %v do not end", keys(now))
+		}
+		if err := killOnce(full); err != nil {
+			return len(found), err
 		}
 		time.Sleep(pause)
 	}
 }
 
+// killOnce is a round of killAll.
+func killOnce(cells []cell) (err error) {
+	var rest []cell
+	for _, c := range cells {
+		if c.v2 {
+			switch err := put(c.dir, c.group+"/cgroup.kill", "1"); err {
+			case nil:
+				continue
+			case unix.ENOENT: // Linux before 5.14
+			default:
+				return fmt.Errorf("cgroup.kill: %w", err)
+			}
+		}
+		rest = append(rest, c)
+	}
+	for _, c := range rest {
+		if err := put(c.dir, c.group+"/pids.max", "0"); err != nil && err != unix.ENOENT {
+			return fmt.Errorf("pids.max: %w", err)
+		}
+		// With a thread of our own inside, the whole process would stop at its next
+		// garbage collection, and this goroutine with it.
+		if ours(c.dir, c.group) || freeze(c.dir, c.group, c.v2) != nil {
+			continue
+		}
+		// In version 1 the frozen do not die, so they must be thawed whatever happens.
+		defer func() { err = errors.Join(err, thaw(c.dir, c.group, c.v2)) }()
+		for until := time.Now().Add(settle); time.Now().Before(until); time.Sleep(50 * time.Microsecond) {
+			if is, err := frozen(c.dir, c.group, c.v2); is || err != nil {
+				break
+			}
+		}
+	}
+	for _, c := range rest {
+		if err := killMembers(c.dir, c.group); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // killMembers signals processes that are members: a number may have become that of
 // a stranger since it was read, so each is opened and looked for once more before
 // it is signalled through what was opened.
-func killMembers(dir int, group string, m map[int]bool) error {
+func killMembers(dir int, group string) error {
+	m, err := all(dir, group)
+	if err != nil {
+		return err
+	}
 	fds := make(map[int]int, len(m))
 	defer func() {
 		for _, fd := range fds {
