@@ -16,9 +16,6 @@ import (
 // ErrUnavailable says that this host lets us make no groups at all.
 var ErrUnavailable = errors.New("no control groups can be made here")
 
-// ErrClosed is the error of a group that was closed.
-var ErrClosed = errors.New("the control group is closed")
-
 // Group is one control group in each hierarchy that the host has for us. It is
 // used by any goroutine; after Close nothing but Close may be called.
 type Group struct {
@@ -44,7 +41,7 @@ func (h *Host) Make(id string) (*Group, error) {
 		if err := unix.Mkdirat(t.dir, id, 0o755); err != nil {
 			err = &os.PathError{Op: "mkdir", Path: path.Join(t.path, id), Err: err}
 			for _, t := range h.trees[:i] {
-				err = errors.Join(err, h.remove(t, id, time.Second))
+				err = errors.Join(err, h.remove(t, id, time.Now().Add(busy)))
 			}
 			return nil, err
 		}
@@ -231,10 +228,10 @@ func (g *Group) Members() ([]int, error) {
 }
 
 // Empty reports whether no process but our own is inside. A group that cannot be
-// read is not empty.
+// read is not empty; one that is removed is.
 func (g *Group) Empty() bool {
 	for _, t := range g.host.trees {
-		if m, err := members(t.dir, g.id); err != nil || len(m) > 0 {
+		if m, err := all(t.dir, g.id); err != nil || len(m) > 0 {
 			return false
 		}
 	}
@@ -273,8 +270,9 @@ func (g *Group) Close() error {
 		g.fd = -1
 	}
 	var errs []error
+	end := time.Now().Add(busy)
 	for _, t := range g.host.trees {
-		errs = append(errs, g.host.remove(t, g.id, busy))
+		errs = append(errs, g.host.remove(t, g.id, end))
 	}
 	err := errors.Join(errs...)
 	g.closed = err == nil
@@ -282,11 +280,11 @@ func (g *Group) Close() error {
 }
 
 // remove removes a group of a tree, and what was made beneath it.
-func (h *Host) remove(t *tree, group string, patience time.Duration) error {
+func (h *Host) remove(t *tree, group string, end time.Time) error {
 	if h.site.gone != nil {
 		h.site.gone(path.Join(t.path, group))
 	}
-	_, err := removeGroup(t.dir, group, patience)
+	_, err := removeGroup(t.dir, group, end)
 	if err != nil {
 		return fmt.Errorf("control group %s is left behind: %w", path.Join(t.path, group), err)
 	}
@@ -294,9 +292,8 @@ func (h *Host) remove(t *tree, group string, patience time.Duration) error {
 }
 
 // removeGroup returns how many directories it removed.
-func removeGroup(dir int, group string, patience time.Duration) (int, error) {
+func removeGroup(dir int, group string, end time.Time) (int, error) {
 	removed := 0
-	end := time.Now().Add(patience)
 	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
 		err := unix.Unlinkat(dir, group, unix.AT_REMOVEDIR)
 		switch err {

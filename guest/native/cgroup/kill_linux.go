@@ -19,6 +19,10 @@ const patience = 5 * time.Second
 // settle is how long a kill waits for a freezer before it kills what has stopped.
 const settle = 20 * time.Millisecond
 
+// trust is for how many rounds a kill relies on the kernel to have killed a group
+// at once, or to have kept it from forking, before it does all that it can.
+const trust = 10
+
 // cell is a group in one hierarchy.
 type cell struct {
 	dir   int // of the directory that group is relative to
@@ -52,7 +56,8 @@ func (g *Group) Kill() error {
 func killAll(cells []cell) (int, error) {
 	found := map[int]bool{}
 	end := time.Now().Add(patience)
-	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+	pause := 100 * time.Microsecond
+	for round := 0; ; round++ {
 		var full []cell
 		now := map[int]bool{}
 		for _, c := range cells {
@@ -72,38 +77,53 @@ func killAll(cells []cell) (int, error) {
 		if time.Now().After(end) {
 			return len(found), fmt.Errorf("processes %v do not end", keys(now))
 		}
-		if err := killOnce(full); err != nil {
+		if err := killOnce(full, round > trust); err != nil {
 			return len(found), err
 		}
 		time.Sleep(pause)
+		pause = min(2*pause, 10*time.Millisecond)
 	}
 }
 
 // killOnce is a round of killAll.
-func killOnce(cells []cell) (err error) {
-	var rest []cell
+func killOnce(cells []cell, doubt bool) (err error) {
+	atOnce, noForks := false, false
 	for _, c := range cells {
-		if c.v2 {
-			switch err := put(c.dir, c.group+"/cgroup.kill", "1"); err {
-			case nil:
-				continue
-			case unix.ENOENT: // Linux before 5.14
-			default:
-				return fmt.Errorf("cgroup.kill: %w", err)
-			}
-		}
-		rest = append(rest, c)
-	}
-	for _, c := range rest {
-		if err := put(c.dir, c.group+"/pids.max", "0"); err != nil && err != unix.ENOENT {
-			return fmt.Errorf("pids.max: %w", err)
-		}
-		// With a thread of our own inside, the whole process would stop at its next
-		// garbage collection, and this goroutine with it.
-		if ours(c.dir, c.group) || freeze(c.dir, c.group, c.v2) != nil {
+		if !c.v2 {
 			continue
 		}
-		// In version 1 the frozen do not die, so they must be thawed whatever happens.
+		switch err := put(c.dir, c.group+"/cgroup.kill", "1"); err {
+		case nil:
+			atOnce = true
+		case unix.ENOENT: // Linux before 5.14
+		default:
+			return fmt.Errorf("cgroup.kill: %w", err)
+		}
+	}
+	for _, c := range cells {
+		// Those that version 1 has frozen do not die of it.
+		if err := thaw(c.dir, c.group, c.v2); err != nil && err != unix.ENOENT {
+			return fmt.Errorf("thawing: %w", err)
+		}
+	}
+	if atOnce && !doubt {
+		return nil
+	}
+	for _, c := range cells {
+		switch err := put(c.dir, c.group+"/pids.max", "0"); err {
+		case nil:
+			noForks = true
+		case unix.ENOENT: // not the hierarchy of pids
+		default:
+			return fmt.Errorf("pids.max: %w", err)
+		}
+	}
+	for _, c := range cells {
+		// With a thread of our own inside, the whole process would stop at its next
+		// garbage collection, and this goroutine with it.
+		if noForks && !doubt || ours(c.dir, c.group) || freeze(c.dir, c.group, c.v2) != nil {
+			continue
+		}
 		defer func() { err = errors.Join(err, thaw(c.dir, c.group, c.v2)) }()
 		for until := time.Now().Add(settle); time.Now().Before(until); time.Sleep(50 * time.Microsecond) {
 			if is, err := frozen(c.dir, c.group, c.v2); is || err != nil {
@@ -111,7 +131,7 @@ func killOnce(cells []cell) (err error) {
 			}
 		}
 	}
-	for _, c := range rest {
+	for _, c := range cells {
 		if err := killMembers(c.dir, c.group); err != nil {
 			return err
 		}
@@ -255,61 +275,67 @@ func frozen(dir int, group string, v2 bool) (bool, error) {
 	return strings.TrimSpace(text) == "FROZEN", err
 }
 
-// freezers are the trees of the host whose groups can be frozen.
-func (h *Host) freezers() []*tree {
-	var ts []*tree
-	for _, t := range h.trees {
-		if slices.Contains(t.has, freezer) {
-			ts = append(ts, t)
+// freezer returns the hierarchy in which the group is to be frozen: that with the
+// most of its processes, because what is frozen in one never gets to where it
+// freezes in the other.
+func (g *Group) freezer() (*tree, error) {
+	var best *tree
+	most := -1
+	for _, t := range g.host.trees {
+		if !slices.Contains(t.has, freezer) {
+			continue
+		}
+		m, err := members(t.dir, g.id)
+		if err != nil {
+			return nil, err
+		}
+		if len(m) > most || len(m) == most && t.v2 {
+			best, most = t, len(m)
 		}
 	}
-	return ts
+	if best == nil {
+		return nil, fmt.Errorf("the group cannot be frozen: %s", g.host.why[freezer].why)
+	}
+	return best, nil
 }
 
 // Freeze stops every process inside and returns when they have stopped. If they
 // do not, they are thawed again. It refuses while a thread of our own is inside.
 func (g *Group) Freeze() error {
-	ts := g.host.freezers()
-	if len(ts) == 0 {
-		return fmt.Errorf("the group cannot be frozen: %s", g.host.why[freezer].why)
+	t, err := g.freezer()
+	if err != nil {
+		return err
 	}
-	for _, t := range ts {
-		if ours(t.dir, g.id) {
-			return errors.New("the group cannot be frozen: a thread of this process is inside")
-		}
+	if ours(t.dir, g.id) {
+		return errors.New("the group cannot be frozen: a thread of this process is inside")
 	}
 	end := time.Now().Add(patience)
-	for _, t := range ts {
+	for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		// A version 1 group that forked while it froze must be asked again.
 		if err := freeze(t.dir, g.id, t.v2); err != nil {
 			return errors.Join(fmt.Errorf("freezing %s: %w", path.Join(t.path, g.id), err), g.Thaw())
 		}
-		for pause := 50 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
-			is, err := frozen(t.dir, g.id, t.v2)
-			if err != nil {
-				return errors.Join(err, g.Thaw())
-			}
-			if is {
-				break
-			}
-			if time.Now().After(end) {
-				return errors.Join(fmt.Errorf("%s does not freeze", path.Join(t.path, g.id)), g.Thaw())
-			}
-			time.Sleep(pause)
-			// A version 1 group that was freezing while it forked is asked again.
-			if !t.v2 {
-				if err := freeze(t.dir, g.id, false); err != nil {
-					return errors.Join(err, g.Thaw())
-				}
-			}
+		is, err := frozen(t.dir, g.id, t.v2)
+		if err != nil {
+			return errors.Join(err, g.Thaw())
 		}
+		if is {
+			return nil
+		}
+		if time.Now().After(end) {
+			return errors.Join(fmt.Errorf("%s does not freeze", path.Join(t.path, g.id)), g.Thaw())
+		}
+		time.Sleep(pause)
 	}
-	return nil
 }
 
 // Thaw lets the processes inside go on. It is harmless to a group that runs.
 func (g *Group) Thaw() error {
 	var errs []error
-	for _, t := range g.host.freezers() {
+	for _, t := range g.host.trees {
+		if !slices.Contains(t.has, freezer) {
+			continue
+		}
 		if err := thaw(t.dir, g.id, t.v2); err != nil {
 			errs = append(errs, fmt.Errorf("thawing %s: %w", path.Join(t.path, g.id), err))
 		}

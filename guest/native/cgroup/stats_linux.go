@@ -66,7 +66,11 @@ func (g *Group) Stats() (Stats, error) {
 			num(t, "memory.usage_in_bytes", &s.Memory)
 			num(t, "memory.max_usage_in_bytes", &s.MemoryPeak)
 			s.OOMKills, _ = keyed(read(t, "memory.oom_control"), "oom_kill")
+			// Each counter notices its own limit, and the one with swap is asked first.
+			var both uint64
 			num(t, "memory.failcnt", &s.MemoryFull)
+			num(t, "memory.memsw.failcnt", &both)
+			s.MemoryFull += both
 		}
 		s.MemoryPeak = max(s.MemoryPeak, s.Memory)
 	}

@@ -8,6 +8,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -84,11 +85,12 @@ func (h *Host) sweep(name string, in []leftover) (groups, killed int, err error)
 		return 0, killed, fmt.Errorf("sweeping %s: %w", name, err)
 	}
 	var errs []error
+	end := time.Now().Add(busy)
 	for _, l := range in {
 		if h.site.gone != nil {
 			h.site.gone(path.Join(l.where, name))
 		}
-		n, err := removeGroup(l.parent, name, busy)
+		n, err := removeGroup(l.parent, name, end)
 		groups += n
 		if err != nil {
 			errs = append(errs, fmt.Errorf("control group %s is left behind: %w", path.Join(l.where, name), err))
