@@ -86,6 +86,8 @@ var lattice = []room{
 	{path: "guest/native/program", may: []string{"guest"}, third: []string{xsys}},
 	// The native domain, whose parts know the contract and the host's kernel.
 	{path: "guest/native/view", may: []string{"guest"}, third: []string{xsys}},
+	// The native domain: what it does to the host.
+	{path: "guest/native/cgroup", third: []string{xsys}},
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},

@@ -1,0 +1,58 @@
+package cgroup
+
+import "golang.org/x/sys/unix"
+
+// put writes to a control file that must exist. The errors are bare numbers.
+func put(dir int, name, value string) error {
+	fd, err := openat(dir, name, unix.O_WRONLY)
+	if err != nil {
+		return err
+	}
+	for {
+		_, err = unix.Write(fd, []byte(value))
+		if err != unix.EINTR {
+			break
+		}
+	}
+	// Nothing is buffered: what there is to fail has failed in the write.
+	_ = unix.Close(fd)
+	return err
+}
+
+// get reads a control file to its end.
+func get(dir int, name string) (string, error) {
+	fd, err := openat(dir, name, unix.O_RDONLY)
+	if err != nil {
+		return "", err
+	}
+	defer unix.Close(fd)
+	buf := make([]byte, 0, 1024)
+	for {
+		if len(buf) == cap(buf) {
+			buf = append(buf, 0)[:len(buf)]
+		}
+		n, err := unix.Read(fd, buf[len(buf):cap(buf)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return "", err
+		case n == 0:
+			return string(buf), nil
+		}
+		buf = buf[:len(buf)+n]
+	}
+}
+
+func openat(dir int, name string, flags int) (int, error) {
+	for {
+		fd, err := unix.Openat(dir, name, flags|unix.O_CLOEXEC|unix.O_NOFOLLOW, 0)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+func exists(dir int, name string) bool {
+	return unix.Faccessat(dir, name, unix.F_OK, 0) == nil
+}
