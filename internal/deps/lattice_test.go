@@ -82,6 +82,9 @@ var lattice = []room{
 	{path: "guest/wasm", may: []string{"kernel/abi", "guest", "guest/wasm/rewrite", "guest/wasm/wasip1", "internal/invariants"},
 		third: []string{wazero, xsys}, inTests: []string{"kernel/mem", "kernel/limit", "kernel/event", "test/hostile"}},
 
+	// The native domain's parts.
+	{path: "guest/native/stream", third: []string{xsys}},
+
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
 	{path: "manifest", may: []string{"kernel/abi"}, third: []string{toml}},
