@@ -228,15 +228,16 @@ func (s *Streams) Orphans() int {
 	return n
 }
 
-// control calls f with the descriptor of a file that may be closed meanwhile.
+// control calls f with the descriptor of a file that may be closed meanwhile;
+// then it is os.ErrClosed.
 func control(file *os.File, f func(fd int) error) error {
 	conn, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
 	var ferr error
-	if err := conn.Control(func(fd uintptr) { ferr = f(int(fd)) }); err != nil {
-		return err
+	if conn.Control(func(fd uintptr) { ferr = f(int(fd)) }) != nil {
+		return os.ErrClosed // it has no other error, and does not name this one
 	}
 	return ferr
 }
