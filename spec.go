@@ -40,6 +40,10 @@ type Spec struct {
 	// the report says which. Without it such a run is refused.
 	BestEffort bool
 
+	// Terminal gives a native program a terminal of its own; nil, pipes. Another
+	// program has what Stdin and Stdout are.
+	Terminal *Terminal
+
 	Stdin          io.Reader // nil reads as end of file
 	Stdout, Stderr io.Writer // nil discards
 	Events         io.Writer // JSON lines; nil for none
