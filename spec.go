@@ -84,14 +84,6 @@ type Grant struct {
 	Source string // where it was asked for: "flag", "manifest:12"; for reports
 }
 
-// Terminal describes the terminal that a native program is given.
-type Terminal struct {
-	Rows, Cols uint16
-	// Suspend is called when the user asks to stop the run (^Z) and the program does
-	// not handle that itself. Nothing of the input is read until it returns. May be nil.
-	Suspend func()
-}
-
 // Limits bound a run. Zero means the default that the field names.
 type Limits struct {
 	Timeout time.Duration // wall time since creation; none

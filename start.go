@@ -333,19 +333,6 @@ func (p *Process) deliver(sig abi.Signal) bool {
 	return ok && s.Signal(sig)
 }
 
-// Resize tells the terminal of a native program its size.
-func (p *Process) Resize(rows, cols uint16) {
-	if r, ok := p.p.Instance().(guest.Resizer); ok {
-		r.Resize(rows, cols)
-	}
-}
-
-// Stop stops the run until Continue.
-func (p *Process) Stop() error { return p.Signal(abi.SIGSTOP) }
-
-// Continue lets a stopped run go on.
-func (p *Process) Continue() error { return p.Signal(abi.SIGCONT) }
-
 // caps turns the limits of a spec into those of an account. Errors are
 // *StartErrors.
 func (k *Kernel) caps(spec *Spec, domain string) (limit.Caps, error) {

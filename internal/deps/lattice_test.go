@@ -88,6 +88,8 @@ var lattice = []room{
 	{path: "guest/native/view", may: []string{"guest"}, third: []string{xsys}},
 	// The native domain: what it does to the host.
 	{path: "guest/native/cgroup", third: []string{xsys}},
+	// The native domain's parts.
+	{path: "guest/native/stream", third: []string{xsys}},
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},

@@ -54,6 +54,9 @@ func (k *fakeKernel) Wait(context.Context) (*agentos.Report, error) {
 func (k *fakeKernel) Signal(s abi.Signal) error { k.signals = append(k.signals, s); return nil }
 func (k *fakeKernel) Listening() []string       { return nil }
 func (k *fakeKernel) Kill() error               { k.killed = true; return nil }
+func (k *fakeKernel) Stop() error               { return nil }
+func (k *fakeKernel) Continue() error           { return nil }
+func (k *fakeKernel) Resize(uint16, uint16)     {}
 
 // result is what one run of the tool did.
 type result struct {
@@ -260,7 +263,7 @@ func TestSignals(t *testing.T) {
 	p := programFile(t)
 	k = &fakeKernel{}
 	inv := &invocation{screen: &screen{w: new(bytes.Buffer)}}
-	_, err := inv.supervise(interrupting{k}, &agentos.Spec{Program: p})
+	_, err := inv.supervise(interrupting{k}, &agentos.Spec{Program: p}, false)
 	if f := asFailure(err); f.Status != 130 || f.Code != CodeInterrupted {
 		t.Errorf("got %+v", f)
 	}

@@ -139,7 +139,7 @@ func (inv *invocation) demonstrate(k kernel, p *examples.Program, home string) (
 	out := &bounded{max: demoOutput}
 	sp := demoSpec(p, home)
 	sp.Image, sp.Stdout, sp.Stderr = image, out, out
-	rep, err := inv.supervise(k, sp)
+	rep, err := inv.supervise(k, sp, false)
 	if err != nil {
 		return nil, err
 	}

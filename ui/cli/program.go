@@ -24,6 +24,19 @@ type program struct {
 	image []byte
 }
 
+// native reports whether the program is for the native domain: it is no module,
+// and no Go source, which becomes one.
+func (p *program) native(domain string) bool {
+	if p.image != nil || domain == "wasm" {
+		return false
+	}
+	if domain == "native" {
+		return true
+	}
+	info, err := os.Stat(p.path)
+	return err == nil && !info.IsDir() && !strings.HasSuffix(p.path, ".go")
+}
+
 // findProgram resolves name as `run` does. A name with a slash is a path.
 // Another is looked for on pathList, the caller's PATH, and then in the current
 // directory; PATH comes first, so that a file in a project cannot take the place

@@ -81,11 +81,12 @@ func (inv *invocation) runWith(f *runFlags, req *request, files *files) error {
 	if sp.Domain == "" {
 		sp.Domain = "auto"
 	}
-	if err := inv.terminal(f, sp); err != nil {
-		return err
-	}
 	prog, err := inv.lookUp(req)
 	if err != nil {
+		return err
+	}
+	native := prog.native(sp.Domain)
+	if err := inv.terminal(f, sp, native); err != nil {
 		return err
 	}
 	sp.Program, sp.Image = prog.path, prog.image
@@ -110,7 +111,7 @@ func (inv *invocation) runWith(f *runFlags, req *request, files *files) error {
 		}
 		return inv.printPlan(p, f.json)
 	}
-	rep, err := inv.supervise(k, sp)
+	rep, err := inv.supervise(k, sp, native)
 	if err != nil {
 		return err
 	}
@@ -136,10 +137,22 @@ func (inv *invocation) lookUp(req *request) (*program, error) {
 	return prog, err
 }
 
-// terminal sets the streams and holds -t to its word.
-func (inv *invocation) terminal(f *runFlags, sp *agentos.Spec) error {
+// terminal sets the streams and holds -t to its word. A native program is given a
+// terminal of its own; another has the caller's, if that is one.
+func (inv *invocation) terminal(f *runFlags, sp *agentos.Spec, native bool) error {
 	sp.Stdin, sp.Stdout, sp.Stderr = inv.Stdin, inv.Stdout, inv.Stderr
-	if f.tty && !sp.BestEffort && (!isTerminal(inv.Stdin) || !isTerminal(inv.Stdout)) {
+	both := isTerminal(inv.Stdin) && isTerminal(inv.Stdout)
+	if native {
+		if !f.noTTY && (both || f.tty) {
+			sp.Terminal = &agentos.Terminal{}
+			sp.Terminal.Rows, sp.Terminal.Cols = inv.size()
+			if isTerminal(inv.Stdout) && isTerminal(inv.Stderr) {
+				sp.Stderr = sp.Stdout
+			}
+		}
+		return nil // without one it has pipes, and never sees what is at their other ends
+	}
+	if f.tty && !sp.BestEffort && !both {
 		return refuse(CodeTerminal, "-t", "standard input and output are not both terminals, and a WebAssembly program cannot be given another", "leave -t out, or add --best-effort")
 	}
 	if f.noTTY {
@@ -153,11 +166,17 @@ func (inv *invocation) terminal(f *runFlags, sp *agentos.Spec) error {
 }
 
 // supervise starts the program and waits for its end, forwarding signals.
-func (inv *invocation) supervise(k kernel, sp *agentos.Spec) (*agentos.Report, error) {
+func (inv *invocation) supervise(k kernel, sp *agentos.Spec, native bool) (*agentos.Report, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	sigs := listen(cancel)
 	defer sigs.stop()
+
+	var con *console
+	if native {
+		con = inv.newConsole(sp)
+		defer con.close()
+	}
 
 	slow := time.AfterFunc(progressAfter, func() {
 		inv.screen.progress("preparing " + sp.Program + " (compiling it; the next run finds it compiled)…")
@@ -172,10 +191,12 @@ func (inv *invocation) supervise(k kernel, sp *agentos.Spec) (*agentos.Report, e
 		return nil, startFailure(err)
 	}
 	sigs.attach(p)
+	con.attach(p)
 	for _, a := range p.Listening() {
 		inv.screen.note(yellow, "listening on "+a)
 	}
 	rep, err := p.Wait(context.Background())
+	con.close() // before anything more is said
 	if rep == nil {
 		return nil, startFailure(err)
 	}

@@ -19,6 +19,7 @@ type screen struct {
 	tty    bool
 	colour bool
 	quiet  bool // notes are dropped; errors are not
+	raw    bool // guarded by mu; the terminal does not go to the line's start by itself
 	status string
 	once   map[string]bool // what noteOnce has said
 }
@@ -38,16 +39,12 @@ func isTerminal(f any) bool {
 	if !ok || file == nil {
 		return false
 	}
-	// Not Fd, which would make a non-blocking descriptor block.
-	conn, err := file.SyscallConn()
-	if err != nil {
-		return false
-	}
 	is := false
-	if err := conn.Control(func(fd uintptr) { is = term.IsTerminal(int(fd)) }); err != nil {
-		return false // closed, so no terminal
-	}
-	return is
+	err := onFD(file, func(fd int) error {
+		is = term.IsTerminal(fd)
+		return nil
+	})
+	return err == nil && is // closed, it is none
 }
 
 // SGR codes.
@@ -87,8 +84,19 @@ func (s *screen) line(colour, line string) {
 	if s.colour && colour != "" {
 		head = "\x1b[" + colour + "m" + head + "\x1b[0m"
 	}
+	end := "\n"
+	if s.raw {
+		end = "\r\n"
+	}
 	// A closed standard error is the caller's wish not to read it.
-	_, _ = fmt.Fprintf(s.w, "%s %s\n", head, printable(line))
+	_, _ = fmt.Fprintf(s.w, "%s %s%s", head, printable(line), end)
+}
+
+// setRaw says whether standard error is a terminal in raw mode.
+func (s *screen) setRaw(raw bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.raw = raw && s.tty
 }
 
 // progress shows a line that the next one, or done, replaces. It does nothing

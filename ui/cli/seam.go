@@ -23,6 +23,9 @@ type process interface {
 	Wait(context.Context) (*agentos.Report, error)
 	Signal(abi.Signal) error
 	Kill() error
+	Stop() error
+	Continue() error
+	Resize(rows, cols uint16)
 	Listening() []string
 }
 
