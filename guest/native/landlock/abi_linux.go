@@ -16,31 +16,34 @@ type version struct {
 var versions = [newest]version{
 	{
 		fs:      unix.LANDLOCK_ACCESS_FS_MAKE_SYM<<1 - 1,
-		missing: "Landlock is missing: files are protected by mounts alone.",
+		missing: "Landlock is missing: only mounts protect files, and without namespaces nothing does.",
 	}, {
 		fs: unix.LANDLOCK_ACCESS_FS_REFER,
-		missing: "Landlock 1 cannot grant renames and links between directories: programs get EXDEV for every one, " +
-			"granted or not.",
+		missing: "Without Landlock 2 renames and links between directories cannot be granted: " +
+			"where Landlock is, every one fails with EXDEV.",
 	}, {
-		fs:      unix.LANDLOCK_ACCESS_FS_TRUNCATE,
-		missing: "Landlock 2 does not restrict truncation: what stops it is a read-only mount, and without namespaces nothing.",
+		fs: unix.LANDLOCK_ACCESS_FS_TRUNCATE,
+		missing: "Without Landlock 3 truncation is not restricted: only a read-only mount stops it, " +
+			"and without namespaces nothing does.",
 	}, {
-		net:     unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP,
-		missing: "Landlock 3 does not restrict TCP: only the network namespace and the filter of system calls do.",
+		net: unix.LANDLOCK_ACCESS_NET_BIND_TCP | unix.LANDLOCK_ACCESS_NET_CONNECT_TCP,
+		missing: "Without Landlock 4 TCP is not restricted: only the network namespace does that, " +
+			"and without namespaces the filter of system calls.",
 	}, {
-		fs:      unix.LANDLOCK_ACCESS_FS_IOCTL_DEV,
-		missing: "Landlock 4 does not restrict requests to devices: only the choice of devices in /dev does.",
+		fs: unix.LANDLOCK_ACCESS_FS_IOCTL_DEV,
+		missing: "Without Landlock 5 requests to devices are not restricted: only what /dev holds limits them, " +
+			"and without namespaces the permissions of the user.",
 	}, {
 		scope: unix.LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | unix.LANDLOCK_SCOPE_SIGNAL,
-		missing: "Landlock 5 does not restrict signals and abstract unix sockets: only the pid and network namespaces do, " +
-			"and without namespaces a program can signal every process of the same user.",
+		missing: "Without Landlock 6 signals and abstract unix sockets are not restricted: only the pid and network " +
+			"namespaces do that, and without namespaces a program can signal every process of its user.",
 	},
 	{}, // 7: what is logged
 	{}, // 8: all threads at once
 	{
 		fs: unix.LANDLOCK_ACCESS_FS_RESOLVE_UNIX,
-		missing: "Landlock 8 does not restrict connections to unix sockets with a name: only what is mounted does, " +
-			"and without namespaces the filter refuses all unix sockets.",
+		missing: "Without Landlock 9 connections to unix sockets that have a name are not restricted: only the choice " +
+			"of mounts does that, and without namespaces the filter of system calls refuses every unix socket.",
 	},
 }
 
@@ -65,8 +68,8 @@ func handled(abi int, o Options) unix.LandlockRulesetAttr {
 	return attr
 }
 
-// sizeAt is the size of the attributes that a kernel of that version knows; one
-// turns down what is longer, even if it is all zero only from its own length on.
+// sizeAt is how much of the attributes a kernel of that version knows. It turns
+// down more unless the rest is zero, and to say less is to handle less.
 func sizeAt(abi int) uintptr {
 	switch {
 	case abi < 4:
@@ -79,7 +82,7 @@ func sizeAt(abi int) uintptr {
 }
 
 // Describe returns what a kernel of that version leaves open, a sentence each,
-// most severe first; nothing for the latest version that is known.
+// and nothing for the latest version that this package knows.
 func Describe(abi int) []string {
 	var missing []string
 	for _, v := range versions[min(max(abi, 0), newest):] {

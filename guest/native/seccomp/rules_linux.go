@@ -35,7 +35,10 @@ type Rule struct {
 func Rules() []Rule { return flatten(floor) }
 
 // WithoutNamespaces returns the rules that replace those of the same name where
-// no namespaces stand behind the filter, sorted by name.
+// no namespaces stand behind the filter, sorted by name. Some of what a pid
+// namespace stops a filter cannot: whom a signal, a priority, or an affinity is
+// meant for. Landlock restricts signals, from version 6 on; the others reach
+// every process of the same user.
 func WithoutNamespaces() []Rule { return flatten(bare) }
 
 func flatten(groups []group) []Rule {
