@@ -90,6 +90,9 @@ var lattice = []room{
 	{path: "guest/native/cgroup", third: []string{xsys}},
 	// The native domain's parts.
 	{path: "guest/native/stream", third: []string{xsys}},
+	// The native domain's floor: each part a mechanism of the host's kernel.
+	{path: "guest/native/landlock", third: []string{xsys}},
+	{path: "guest/native/seccomp", third: []string{xsys}},
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
@@ -153,8 +156,8 @@ var mutableRooms = []string{
 
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
-var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "internal/statedir", "internal/control",
-	"test/conformance/guest"}
+var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/landlock", "guest/native/seccomp",
+	"internal/statedir", "internal/control", "test/conformance/guest"}
 
 // badNames are package names that say nothing.
 var badNames = []string{"util", "utils", "common", "type", "types", "manager", "impl", "helper", "helpers", "core", "misc", "base", "shared"}
