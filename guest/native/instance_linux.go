@@ -241,9 +241,9 @@ func (in *Instance) oom(e *launch.End) string {
 		who = fmt.Sprintf("%d of its processes were", e.OOMKills)
 	}
 	if e.MainOOM {
-		return fmt.Sprintf("%s itself was ended at the limit of %d bytes of memory (%d killed)", in.set.Program, in.set.Limits.Memory, e.OOMKills)
+		return fmt.Sprintf("%s was killed itself was killed", in.set.Program)
 	}
-	return fmt.Sprintf("%s ended at the limit of %d bytes of memory, and %s then failed", who, in.set.Limits.Memory, in.set.Program)
+	return fmt.Sprintf("%s killed, and %s then failed", who, in.set.Program)
 }
 
 // faults reports whether a signal means that the program broke.

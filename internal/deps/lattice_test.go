@@ -82,17 +82,18 @@ var lattice = []room{
 	{path: "guest/wasm", may: []string{"kernel/abi", "guest", "guest/wasm/rewrite", "guest/wasm/wasip1", "internal/invariants"},
 		third: []string{wazero, xsys}, inTests: []string{"kernel/mem", "kernel/limit", "kernel/event", "test/hostile"}},
 
-	// The native domain, likewise.
-	{path: "guest/native/program", may: []string{"guest"}, third: []string{xsys}},
-	// The native domain, whose parts know the contract and the host's kernel.
-	{path: "guest/native/view", may: []string{"guest"}, third: []string{xsys}},
-	// The native domain: what it does to the host.
+	// The native domain: its parts know the contract and the host's kernel, and nothing
+	// of ours.
 	{path: "guest/native/cgroup", third: []string{xsys}},
-	// The native domain's parts.
-	{path: "guest/native/stream", third: []string{xsys}},
-	// The native domain's floor: each part a mechanism of the host's kernel.
 	{path: "guest/native/landlock", third: []string{xsys}},
+	{path: "guest/native/program", may: []string{"guest"}, third: []string{xsys}},
 	{path: "guest/native/seccomp", third: []string{xsys}},
+	{path: "guest/native/stream", third: []string{xsys}},
+	{path: "guest/native/view", may: []string{"guest"}, third: []string{xsys}},
+	{path: "guest/native/stub", third: []string{xsys}},
+	{path: "guest/native/launch", may: []string{"guest", "guest/native/cgroup", "guest/native/landlock", "guest/native/seccomp", "guest/native/stub",
+		"guest/native/view"}, third: []string{xsys}},
+	{path: "guest/native", may: []string{"kernel/abi", "guest", "guest/native/launch", "guest/native/stream"}, third: []string{xsys}},
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
@@ -106,7 +107,7 @@ var lattice = []room{
 	{path: "examples/build"},
 
 	// The wiring, and the front ends over it.
-	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "guest/native/program", "observe", "internal/statedir", "internal/control",
+	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "guest/native", "guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control",
 		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
@@ -156,7 +157,7 @@ var mutableRooms = []string{
 
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
-var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/landlock", "guest/native/seccomp",
+var unsafeRooms = []string{"guest/native/launch", "kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/landlock", "guest/native/seccomp",
 	"internal/statedir", "internal/control", "test/conformance/guest"}
 
 // badNames are package names that say nothing.

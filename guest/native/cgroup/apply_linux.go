@@ -47,8 +47,8 @@ func quota(cpus float64) (uint64, uint64, bool) {
 // enforced is an *Unenforced in the error; the others are on.
 func (g *Group) Limit(l Limits) error { return g.host.limit(g, l) }
 
-// lacking is what Limit would say if there were no group.
-func (h *Host) lacking(l Limits) error { return h.limit(nil, l) }
+// Lacking is what Limit would say if there were no group.
+func (h *Host) Lacking(l Limits) error { return h.limit(nil, l) }
 
 func (h *Host) limit(g *Group, l Limits) error {
 	var errs []error

@@ -56,7 +56,7 @@ func (h *Host) Make(id string) (*Group, error) {
 func (h *Host) New(id string, l Limits, bestEffort bool) (g *Group, missing []string, err error) {
 	g, err = h.Make(id)
 	if errors.Is(err, ErrUnavailable) {
-		if err = h.lacking(l); err == nil {
+		if err = h.Lacking(l); err == nil {
 			return nil, nil, ErrUnavailable
 		}
 	} else if err != nil {

@@ -183,3 +183,13 @@ func (s *Ruleset) Restrict() error {
 
 // Close lets go of the ruleset; threads stay restricted.
 func (s *Ruleset) Close() error { return os.NewSyscallError("close", unix.Close(s.fd)) }
+
+// File returns another handle on the ruleset, to be handed to the process that it is
+// for, which restricts itself. It is the caller's.
+func (s *Ruleset) File() (*os.File, error) {
+	fd, err := unix.FcntlInt(uintptr(s.fd), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, fmt.Errorf("another handle on the ruleset: %w", err)
+	}
+	return os.NewFile(uintptr(fd), "landlock ruleset"), nil
+}

@@ -239,7 +239,9 @@ func (t *Tree) finish() {
 	errs = append(errs, c.starter.err)
 	stats, err := c.stats()
 	errs = append(errs, err)
-	errs = append(errs, t.lower())
+	// Not before the rest is dying: whoever starts a program without a gate is told
+	// that there is no such call.
+	errs = append(errs, c.kill(), t.lower())
 	if t.started.Load() {
 		errs = append(errs, <-t.execErr) // its socket has closed
 	}
