@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, writer(dir))
 		os.Exit(1)
 	}
+	testRoles()
 	os.Exit(run(m))
 }
 

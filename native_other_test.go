@@ -1,0 +1,6 @@
+//go:build !linux
+
+package agentos_test
+
+// testRoles: there are none here.
+func testRoles() {}
