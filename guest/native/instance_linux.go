@@ -59,6 +59,9 @@ func newInstance(ctx context.Context, l *launch.Launcher, host guest.Outside) (_
 		}
 		return nil, err
 	}
+	for _, what := range in.tree.Missing() {
+		set.Missing(what)
+	}
 	return in, nil
 }
 

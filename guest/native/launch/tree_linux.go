@@ -119,8 +119,8 @@ func duplicate(f *os.File) (d *os.File, err error) {
 	return os.NewFile(uintptr(fd), f.Name()), nil
 }
 
-// Missing says which limits are not enforced.
-func (t *Tree) Missing() []string { return t.missing }
+// Missing says which limits and masks are not enforced.
+func (t *Tree) Missing() []string { return append(t.missing[:len(t.missing):len(t.missing)], t.cell.left...) }
 
 // Go lets the program run. It returns at once; what becomes of it is said by Done.
 func (t *Tree) Go() {

@@ -60,7 +60,7 @@ func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 			return err
 		}
 		for _, l := range left {
-			c.left = append(c.left, fmt.Sprintf("%s: %s", l.Guest, l.Why))
+			c.left = append(c.left, fmt.Sprintf("%s is not kept from the program: %s", l.Guest, l.Why))
 		}
 		if err := c.root.Resize(job.Limits.Disk); err != nil {
 			return err
