@@ -38,10 +38,12 @@ func (r *Root) part(p *part) (string, error) {
 	at, err := r.locate(p.Guest, !mask)
 	if err != nil {
 		switch {
-		case mask && errors.Is(err, errNothing):
+		case mask && (errors.Is(err, errNothing) || errors.Is(err, unix.ENOTDIR)):
 			return "it does not exist yet", nil
 		case mask && errors.Is(err, errElsewhere):
 			return "a symbolic link leads there", nil
+		case mask && errors.Is(err, unix.EACCES):
+			return "this user may not look there", nil
 		case errors.Is(err, errNothing):
 			return "", &Error{Guest: p.Guest, Problem: "there is nothing to mount it on, and the directory above is the host's",
 				Fix: "create it on the host, or give another guest path: HOST:GUEST", Err: err}
@@ -71,8 +73,8 @@ func (r *Root) partAt(p *part, at *place) (string, error) {
 		return "", r.procs(at)
 	case guest.Mask, guest.Frozen:
 		if at.missing() {
-			if at.ours {
-				return "", nil // what the program makes there is its own
+			if at.ours || at.hidden {
+				return "", nil // what the program makes there is its own, or nothing can be
 			}
 			return "it does not exist yet", nil
 		}
@@ -123,6 +125,11 @@ func (r *Root) blank(at *place) error {
 		if err != nil {
 			return err
 		}
+		var st unix.Stat_t
+		if err := unix.Fstat(tree, &st); err != nil {
+			return errors.Join(hint("fstat", err), unix.Close(tree))
+		}
+		r.blanks[uint64(st.Dev)] = true
 		return errors.Join(put(&tree, at), release(&tree))
 	}
 	if r.stage < 0 {

@@ -18,6 +18,7 @@ type place struct {
 	fd     int // handle on what is there, -1 if nothing is
 	stat   unix.Stat_t
 	ours   bool // the directory is of the view's own making
+	hidden bool // a mask is over a directory above it
 }
 
 func (p *place) missing() bool { return p.fd < 0 }
@@ -63,7 +64,11 @@ func (r *Root) locate(p string, create bool) (*place, error) {
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT) && last:
-			at.parent, at.name, at.ours = cur, name, r.made[uint64(dev)]
+			at.parent, at.name, at.ours, at.hidden = cur, name, r.made[uint64(dev)], r.blanks[uint64(dev)]
+			at.stat = unix.Stat_t{}
+			return at, nil
+		case errors.Is(err, unix.ENOENT) && r.blanks[uint64(dev)]:
+			at.parent, at.name, at.hidden = cur, name, true
 			at.stat = unix.Stat_t{}
 			return at, nil
 		case errors.Is(err, unix.ENOENT):
@@ -196,6 +201,9 @@ func (r *Root) absent(p *place) error {
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(p.parent, &st); err != nil {
 		return failed(p.guest, "fstatfs", err)
+	}
+	if p.hidden {
+		return &Error{Guest: p.guest, Problem: "what is above it is denied", Fix: "a denial beats every grant: narrow the one or the other"}
 	}
 	e := &Error{Guest: p.guest, Fix: "create it on the host, or give another guest path: HOST:GUEST"}
 	if st.Flags&unix.ST_RDONLY != 0 {

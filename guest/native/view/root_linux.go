@@ -45,6 +45,8 @@ type Root struct {
 	// made are the device numbers of file systems of the view's own, in which a
 	// place may be created; trusted those whose symbolic links are the view's.
 	made, trusted map[uint64]bool
+	// blanks are the device numbers of the empty directories that hide others.
+	blanks map[uint64]bool
 	// windows are the mounts of forbidden file systems that are the view's own.
 	windows map[uint64]bool
 	closing []int // mounts to be made read-only when sealed
@@ -73,7 +75,7 @@ const stageName = ".agentos"
 // no use.
 func Base(t *Trees, c Config) (*Root, error) {
 	r := &Root{user: c.User, proc: c.Proc, disk: c.Disk, root: -1, hosts: -1, space: -1, stage: -1, stageIn: -1,
-		made: make(map[uint64]bool), trusted: make(map[uint64]bool), windows: make(map[uint64]bool)}
+		made: make(map[uint64]bool), trusted: make(map[uint64]bool), blanks: make(map[uint64]bool), windows: make(map[uint64]bool)}
 	if err := r.start(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
