@@ -147,7 +147,7 @@ var mutableRooms = []string{
 
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
-var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "internal/statedir", "internal/control",
+var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/view", "internal/statedir", "internal/control",
 	"test/conformance/guest"}
 
 // badNames are package names that say nothing.

@@ -60,7 +60,11 @@ func (r *Root) partAt(p *part, at *place) (string, error) {
 		if err := r.ready(at, p.dir); err != nil {
 			return "", err
 		}
-		return "", put(&p.tree, at)
+		if err := move(p.tree, at); err != nil {
+			return "", err
+		}
+		r.suspect = r.suspect || p.dir && mayHaveSubmounts(p.tree)
+		return "", release(&p.tree)
 	case guest.Private:
 		return "", r.privateAt(at)
 	case guest.Text:
@@ -199,14 +203,6 @@ func (r *Root) mountStaged(name string, at *place) error {
 func (r *Root) closeStage() error {
 	if r.stage < 0 {
 		return nil
-	}
-	if r.space >= 0 {
-		if err := unix.Unmount(r.stagePath+"/"+spaceName, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-			return hint("umount the private space", err)
-		}
-		if err := unix.Unlinkat(r.stage, spaceName, unix.AT_REMOVEDIR); err != nil {
-			return hint("rmdir", err)
-		}
 	}
 	for _, name := range r.staged {
 		if err := unix.Unlinkat(r.stage, name, 0); err != nil {

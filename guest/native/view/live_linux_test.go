@@ -239,6 +239,10 @@ func build(o order, out *outcome) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private: %w", err)
 	}
+	// As most systems have it, and as nothing of the view may be.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("shared: %w", err)
+	}
 	for _, b := range o.Rbind {
 		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
 			return fmt.Errorf("rbind %v: %w", b, err)

@@ -237,10 +237,18 @@ func (r *Root) write(dir int, name, data string, mode uint32) error {
 	return unix.Close(fd)
 }
 
+// move moves a detached tree to the place.
+func move(tree int, p *place) error {
+	if err := unix.MoveMount(tree, "", p.fd, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
+		return hint("move_mount", err)
+	}
+	return nil
+}
+
 // put moves a detached tree to the place and closes it.
 func put(tree *int, p *place) error {
-	if err := unix.MoveMount(*tree, "", p.fd, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return hint("move_mount", err)
+	if err := move(*tree, p); err != nil {
+		return err
 	}
 	return release(tree)
 }
