@@ -38,10 +38,12 @@ func (r *Root) part(p *part) (string, error) {
 	at, err := r.locate(p.Guest, !mask)
 	if err != nil {
 		switch {
-		case mask && errors.Is(err, errNothing):
+		case mask && (errors.Is(err, errNothing) || errors.Is(err, unix.ENOTDIR)):
 			return "it does not exist yet", nil
 		case mask && errors.Is(err, errElsewhere):
 			return "a symbolic link leads there", nil
+		case mask && errors.Is(err, unix.EACCES):
+			return "this user may not look there", nil
 		case errors.Is(err, errNothing):
 			return "", &Error{Guest: p.Guest, Problem: "there is nothing to mount it on, and the directory above is the host's",
 				Fix: "create it on the host, or give another guest path: HOST:GUEST", Err: err}
@@ -58,7 +60,11 @@ func (r *Root) partAt(p *part, at *place) (string, error) {
 		if err := r.ready(at, p.dir); err != nil {
 			return "", err
 		}
-		return "", put(&p.tree, at)
+		if err := move(p.tree, at); err != nil {
+			return "", err
+		}
+		r.suspect = r.suspect || p.dir && mayHaveSubmounts(p.tree)
+		return "", release(&p.tree)
 	case guest.Private:
 		return "", r.privateAt(at)
 	case guest.Text:
@@ -71,8 +77,8 @@ func (r *Root) partAt(p *part, at *place) (string, error) {
 		return "", r.procs(at)
 	case guest.Mask, guest.Frozen:
 		if at.missing() {
-			if at.ours {
-				return "", nil // what the program makes there is its own
+			if at.ours || at.hidden {
+				return "", nil // what the program makes there is its own, or nothing can be
 			}
 			return "it does not exist yet", nil
 		}
@@ -123,6 +129,11 @@ func (r *Root) blank(at *place) error {
 		if err != nil {
 			return err
 		}
+		var st unix.Stat_t
+		if err := unix.Fstat(tree, &st); err != nil {
+			return errors.Join(hint("fstat", err), unix.Close(tree))
+		}
+		r.blanks[uint64(st.Dev)] = true
 		return errors.Join(put(&tree, at), release(&tree))
 	}
 	if r.stage < 0 {
@@ -192,14 +203,6 @@ func (r *Root) mountStaged(name string, at *place) error {
 func (r *Root) closeStage() error {
 	if r.stage < 0 {
 		return nil
-	}
-	if r.space >= 0 {
-		if err := unix.Unmount(r.stagePath+"/"+spaceName, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
-			return hint("umount the private space", err)
-		}
-		if err := unix.Unlinkat(r.stage, spaceName, unix.AT_REMOVEDIR); err != nil {
-			return hint("rmdir", err)
-		}
 	}
 	for _, name := range r.staged {
 		if err := unix.Unlinkat(r.stage, name, 0); err != nil {

@@ -80,14 +80,31 @@ func Default(u guest.User, o Options) []guest.Mount {
 	}
 	mounts = append(mounts, texts(u)...)
 	mounts = append(mounts, devices...)
-	private := []string{"/tmp", "/var/tmp", "/run"}
-	if u.Home != "" && u.Home != "/" && !slices.Contains(private, u.Home) {
-		private = append(private, u.Home)
-	}
-	for _, dir := range private {
+	for _, dir := range privateDirectories(u.Home) {
 		mounts = append(mounts, guest.Mount{Guest: dir, Kind: guest.Private, Dir: true, Write: true, Source: sourceDefault})
 	}
 	return mounts
+}
+
+// notHome are places that an empty directory must not cover. Users of services
+// have their homes there.
+var notHome = append([]string{"/usr", "/nix", "/etc", "/dev", "/proc"}, systemDirectories...)
+
+// privateDirectories returns the private places, outer ones first.
+func privateDirectories(home string) []string {
+	dirs := []string{"/tmp", "/var/tmp", "/run"}
+	beneath := func(p, dir string) bool { return p == dir || strings.HasPrefix(p, dir+"/") }
+	if !path.IsAbs(home) || path.Clean(home) == "/" || slices.Contains(dirs, path.Clean(home)) {
+		return dirs
+	}
+	home = path.Clean(home)
+	if slices.ContainsFunc(notHome, func(dir string) bool { return beneath(home, dir) }) {
+		return dirs
+	}
+	if slices.ContainsFunc(dirs, func(dir string) bool { return beneath(dir, home) }) {
+		return append([]string{home}, dirs...)
+	}
+	return append(dirs, home)
 }
 
 // host answers what there is on the host.

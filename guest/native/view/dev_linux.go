@@ -29,8 +29,8 @@ func (r *Root) devices(at *place, nodes []node) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.MoveMount(tree, "", at.fd, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return errors.Join(hint("move_mount", err), unix.Close(tree))
+	if err := move(tree, at); err != nil {
+		return errors.Join(err, unix.Close(tree))
 	}
 	r.closing = append(r.closing, tree)
 	if err := r.own(tree, true); err != nil {

@@ -30,6 +30,8 @@ func TestMain(m *testing.M) {
 	switch os.Getenv(roleVar) {
 	case "user": // an ordinary user who makes a user namespace and builds there
 		os.Exit(asUser())
+	case "container": // covers a part of /proc first
+		os.Exit(asContainer())
 	case "builder":
 		os.Exit(builder())
 	case "probe":
@@ -40,17 +42,18 @@ func TestMain(m *testing.M) {
 
 // order is what the builder is told.
 type order struct {
-	Probe  string
-	User   guest.User
-	Disk   uint64
-	Whole  bool
-	Bare   bool
-	Callee bool // mount /proc by a process inside the namespace
-	Grants []guest.Mount
-	Rbind  [][2]string // to do in the builder's own mount namespace first
-	Grow   uint64      // size of the disk on attaching
-	Exec   string      // guest path of the probe
-	Args   map[string]string
+	Probe     string
+	User      guest.User
+	Disk      uint64
+	Whole     bool
+	Bare      bool
+	Callee    bool // mount /proc by a process inside the namespace
+	Grants    []guest.Mount
+	Rbind     [][2]string // to do in the builder's own mount namespace first
+	Grow      uint64      // size of the disk on attaching
+	Container bool
+	Exec      string // guest path of the probe
+	Args      map[string]string
 }
 
 // outcome is what the builder and the probe say.
@@ -115,7 +118,9 @@ func carryOut(t *testing.T, binary string, o order, root bool) outcome {
 	cmd.Dir = "/"
 	cmd.Env = append(os.Environ(), orderVar+"="+string(b), roleVar+"=builder")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
-	if !root {
+	if o.Container {
+		cmd.Env = append(cmd.Env, roleVar+"=container")
+	} else if !root {
 		cmd.Env = append(cmd.Env, roleVar+"=user")
 		cmd.SysProcAttr = nil
 		if os.Geteuid() == 0 {
@@ -178,6 +183,33 @@ func asUser() int {
 	return 0
 }
 
+// asContainer has an ordinary user build where a part of /proc is covered, as it is
+// in most containers.
+func asContainer() int {
+	err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")
+	if err == nil {
+		err = unix.Mount("/dev/null", "/proc/keys", "", unix.MS_BIND, "")
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	cmd := exec.Command("/proc/self/exe")
+	cmd.Path, err = os.Readlink("/proc/self/exe")
+	cmd.Dir = "/"
+	cmd.Env = append(os.Environ(), roleVar+"=user")
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: ordinary, Gid: ordinary}}
+	if err == nil {
+		err = cmd.Run()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
 // builder builds a root as ordered and has the probe look at it.
 func builder() int {
 	var o order
@@ -206,6 +238,10 @@ func builder() int {
 func build(o order, out *outcome) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("private: %w", err)
+	}
+	// As most systems have it, and as nothing of the view may be.
+	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_SHARED, ""); err != nil {
+		return fmt.Errorf("shared: %w", err)
 	}
 	for _, b := range o.Rbind {
 		if err := unix.Mount(b[0], b[1], "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
@@ -415,4 +451,17 @@ func TestWorld(t *testing.T) {
 			})
 		}
 	})
+}
+
+// Where the system refuses a new /proc the error must say what is the matter.
+func TestCoveredProc(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("NOT CHECKED: only root can cover a part of /proc")
+	}
+	_, binary := scratch(t)
+	user := guest.User{UID: ordinary, GID: ordinary, Name: "somebody", Home: "/home/somebody"}
+	out := carryOut(t, binary, order{Probe: "world", User: user, Container: true}, false)
+	if !strings.Contains(out.Err, "/proc are covered") {
+		t.Errorf("%q does not explain", out.Err)
+	}
 }

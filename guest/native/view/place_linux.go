@@ -18,6 +18,7 @@ type place struct {
 	fd     int // handle on what is there, -1 if nothing is
 	stat   unix.Stat_t
 	ours   bool // the directory is of the view's own making
+	hidden bool // a mask is over a directory above it
 }
 
 func (p *place) missing() bool { return p.fd < 0 }
@@ -63,7 +64,11 @@ func (r *Root) locate(p string, create bool) (*place, error) {
 		}
 		switch {
 		case errors.Is(err, unix.ENOENT) && last:
-			at.parent, at.name, at.ours = cur, name, r.made[uint64(dev)]
+			at.parent, at.name, at.ours, at.hidden = cur, name, r.made[uint64(dev)], r.blanks[uint64(dev)]
+			at.stat = unix.Stat_t{}
+			return at, nil
+		case errors.Is(err, unix.ENOENT) && r.blanks[uint64(dev)]:
+			at.parent, at.name, at.hidden = cur, name, true
 			at.stat = unix.Stat_t{}
 			return at, nil
 		case errors.Is(err, unix.ENOENT):
@@ -197,6 +202,9 @@ func (r *Root) absent(p *place) error {
 	if err := unix.Fstatfs(p.parent, &st); err != nil {
 		return failed(p.guest, "fstatfs", err)
 	}
+	if p.hidden {
+		return &Error{Guest: p.guest, Problem: "what is above it is denied", Fix: "a denial beats every grant: narrow the one or the other"}
+	}
 	e := &Error{Guest: p.guest, Fix: "create it on the host, or give another guest path: HOST:GUEST"}
 	if st.Flags&unix.ST_RDONLY != 0 {
 		e.Problem = "there is nothing to mount it on, and the directory that would hold it is lent read-only"
@@ -229,10 +237,18 @@ func (r *Root) write(dir int, name, data string, mode uint32) error {
 	return unix.Close(fd)
 }
 
+// move moves a detached tree to the place.
+func move(tree int, p *place) error {
+	if err := unix.MoveMount(tree, "", p.fd, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
+		return hint("move_mount", err)
+	}
+	return nil
+}
+
 // put moves a detached tree to the place and closes it.
 func put(tree *int, p *place) error {
-	if err := unix.MoveMount(*tree, "", p.fd, "", unix.MOVE_MOUNT_F_EMPTY_PATH|unix.MOVE_MOUNT_T_EMPTY_PATH); err != nil {
-		return hint("move_mount", err)
+	if err := move(*tree, p); err != nil {
+		return err
 	}
 	return release(tree)
 }

@@ -7,38 +7,26 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// spaceName is where the private space hangs until the root is sealed.
-const spaceName = "space"
-
 // openSpace makes the file system that holds all private files, so that one limit
-// covers them.
-func (r *Root) openSpace() error {
-	if r.space >= 0 {
-		return nil
-	}
-	if r.stage < 0 {
-		return errNoStage
-	}
+// covers them. It hangs at the first private place, beneath the directory that is
+// shown there: only a mount that hangs somewhere can be cloned before Linux 6.15.
+func (r *Root) openSpace(at *place) error {
 	tree, err := newFS("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, append(quota(r.disk), "mode=0755")...)
 	if err != nil {
 		return err
 	}
-	// Only a mount of this namespace can be cloned by kernels before 6.15.
-	err = unix.Mkdirat(r.stage, spaceName, 0o700)
-	if err == nil {
-		err = unix.MoveMount(tree, "", r.stage, spaceName, unix.MOVE_MOUNT_F_EMPTY_PATH)
+	if err := move(tree, at); err != nil {
+		return errors.Join(err, unix.Close(tree))
 	}
-	if err == nil {
-		err = r.own(tree, false)
+	r.space = tree
+	if err := r.own(tree, false); err != nil {
+		return err
 	}
 	var st unix.Stat_t
-	if err == nil {
-		err = unix.Fstat(tree, &st)
+	if err := unix.Fstat(tree, &st); err != nil {
+		return hint("fstat", err)
 	}
-	if err != nil {
-		return errors.Join(hint("make the private space", err), unix.Close(tree))
-	}
-	r.space, r.spaceDev = tree, uint64(st.Dev)
+	r.spaceDev = uint64(st.Dev)
 	return nil
 }
 
@@ -57,11 +45,13 @@ func privateMode(guestPath string) (mode uint32, users bool) {
 
 // privateAt mounts an empty directory of the private space.
 func (r *Root) privateAt(at *place) error {
-	if err := r.openSpace(); err != nil {
-		return err
-	}
 	if err := r.ready(at, true); err != nil {
 		return err
+	}
+	if r.space < 0 {
+		if err := r.openSpace(at); err != nil {
+			return err
+		}
 	}
 	name := strconv.Itoa(r.private)
 	r.private++

@@ -25,24 +25,30 @@ func (r *Root) procs(at *place) error {
 	if err := r.ready(at, true); err != nil {
 		return err
 	}
-	if r.proc != nil {
-		if err := r.proc(r.prefix + at.guest); err != nil {
-			return err
+	if err := r.mountProc(at); err != nil {
+		if errors.Is(err, unix.EPERM) {
+			// A user namespace gets a new one only where it sees all of an old one.
+			return &Error{Guest: at.guest, Err: err, Problem: "the system refuses a new proc file system, as it does where parts of the host's own /proc are covered",
+				Fix: "in a container, leave /proc uncovered: --security-opt systempaths=unconfined"}
 		}
-	} else {
-		tree, err := r.newProc()
-		if err != nil {
-			return err
-		}
-		if err := errors.Join(put(&tree, at), release(&tree)); err != nil {
-			return err
-		}
+		return err
 	}
 	again, err := r.locate(at.guest, false)
 	if err != nil {
 		return err
 	}
 	return errors.Join(r.tameProc(again), again.close())
+}
+
+func (r *Root) mountProc(at *place) error {
+	if r.proc != nil {
+		return r.proc(r.prefix + at.guest)
+	}
+	tree, err := r.newProc()
+	if err != nil {
+		return err
+	}
+	return errors.Join(put(&tree, at), release(&tree))
 }
 
 // newProc makes a proc file system of the pid namespace that the thread's children

@@ -45,8 +45,12 @@ type Root struct {
 	// made are the device numbers of file systems of the view's own, in which a
 	// place may be created; trusted those whose symbolic links are the view's.
 	made, trusted map[uint64]bool
+	// blanks are the device numbers of the empty directories that hide others.
+	blanks map[uint64]bool
 	// windows are the mounts of forbidden file systems that are the view's own.
 	windows map[uint64]bool
+	// suspect is set once a tree of the host may have brought other mounts along.
+	suspect bool
 	closing []int // mounts to be made read-only when sealed
 
 	space    int // the private space, -1 for none yet
@@ -73,7 +77,7 @@ const stageName = ".agentos"
 // no use.
 func Base(t *Trees, c Config) (*Root, error) {
 	r := &Root{user: c.User, proc: c.Proc, disk: c.Disk, root: -1, hosts: -1, space: -1, stage: -1, stageIn: -1,
-		made: make(map[uint64]bool), trusted: make(map[uint64]bool), windows: make(map[uint64]bool)}
+		made: make(map[uint64]bool), trusted: make(map[uint64]bool), blanks: make(map[uint64]bool), windows: make(map[uint64]bool)}
 	if err := r.start(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -141,7 +145,9 @@ func (r *Root) build(t *Trees) error {
 	if err := r.hang(); err != nil {
 		return failed("/", "mount the root", err)
 	}
-	if whole < 0 {
+	if whole >= 0 {
+		r.suspect = true
+	} else {
 		if err := r.own(r.root, true); err != nil {
 			return failed("/", "look at the root", err)
 		}
@@ -156,7 +162,7 @@ func (r *Root) build(t *Trees) error {
 	if err := r.pivot(); err != nil {
 		return failed("/", "become the root", err)
 	}
-	return r.hide()
+	return nil
 }
 
 // hang mounts the root somewhere: pivot_root wants a mount of this namespace. Any
@@ -325,15 +331,18 @@ func (r *Root) Attach(t *Trees) ([]Left, error) {
 	old := unix.Umask(0)
 	left, err := r.attach(t, -1)
 	unix.Umask(old)
-	if err != nil {
-		return nil, err
-	}
-	return left, r.hide()
+	return left, err
 }
 
 // Seal makes the root what the program will find: nothing can be mounted
-// afterwards, and what is the view's own is read-only.
+// afterwards, what must not be lent is masked wherever it came along, and what is
+// the view's own is read-only.
 func (r *Root) Seal() error {
+	if r.suspect {
+		if err := r.hide(); err != nil {
+			return err
+		}
+	}
 	if err := r.closeStage(); err != nil {
 		return failed("/", "clear up", err)
 	}
