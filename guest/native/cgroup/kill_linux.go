@@ -150,7 +150,7 @@ func killMembers(dir int, group string) error {
 	fds := make(map[int]int, len(m))
 	defer func() {
 		for _, fd := range fds {
-			unix.Close(fd)
+			drop(fd)
 		}
 	}()
 	for id := range m {
@@ -208,6 +208,13 @@ func all(dir int, group string) (map[int]bool, error) {
 
 // beneath returns the groups beneath a group, the deepest first.
 func beneath(dir int, group string) ([]string, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, group, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil, err
+	}
+	if st.Nlink == 2 {
+		return nil, nil // each directory in it would be one more link
+	}
 	fd, err := openat(dir, group, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err
