@@ -3,6 +3,7 @@ package cgroup
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,6 +36,20 @@ func TestMain(m *testing.M) {
 			all = append(all, b)
 			if len(all) == 512 {
 				os.Exit(0) // nobody stopped it
+			}
+		}
+	case "reaper":
+		// What a launcher puts above a program where there are no pid namespaces.
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			panic(err)
+		}
+		cmd := exec.Command("/bin/sh", "-c", os.Getenv(role+"_SCRIPT"))
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+		for {
+			if _, err := unix.Wait4(-1, nil, 0, nil); err == unix.ECHILD {
+				os.Exit(0)
 			}
 		}
 	case "facts":
@@ -240,7 +255,7 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
-// bomb forks without end; what it forks leaves its session and its parent, and
+// bomb forks until it is refused, which is what ends a shell; what it forks leaves its session and its parent, and
 // every other one stops itself.
 const bomb = `while :; do
 	setsid sh -c '(kill -STOP $$; :) & kill -STOP $$' &
@@ -303,8 +318,14 @@ func TestKillForkBomb(t *testing.T) {
 				t.Fatal(err)
 			}
 			trees := h.trees
+			defer func() {
+				// After a failure; otherwise there is nothing left to do.
+				if err := errors.Join(g.Kill(), g.Close()); err != nil {
+					t.Error(err)
+				}
+			}()
 			if h.Has(pids) && c.name != "only at once" {
-				if err := g.Limit(Limits{Pids: 120, Weight: normal}); err != nil {
+				if err := g.Limit(Limits{Pids: 400, Weight: normal}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -507,7 +528,7 @@ func TestSweep(t *testing.T) {
 	if err != nil || again.Groups != 0 || again.Killed != 0 || len(again.Kernels) != 0 {
 		t.Errorf("swept again: %+v, %v", again, err)
 	}
-	if s, err := h.Sweep(func(string) bool { return true }, t.TempDir()); err == nil {
+	if s, err := h.Sweep(func(string) bool { return false }, t.TempDir()); err == nil {
 		t.Errorf("swept a directory that is no control group: %+v", s)
 	}
 }
@@ -657,5 +678,37 @@ func TestBeside(t *testing.T) {
 	}
 	if ok, why := other.beside(tr, top, []string{c}); ok || !strings.Contains(why[c].fix, "/init") {
 		t.Errorf("found a place beside the root: %v", why)
+	}
+}
+
+func TestKillTree(t *testing.T) {
+	if _, err := exec.LookPath("setsid"); err != nil {
+		t.Skip("NOT CHECKED: no setsid to make sessions with: ", err)
+	}
+	cmd := exec.Command("/proc/self/exe")
+	// A hundred that are nobody's children, and one that makes more.
+	cmd.Env = append(os.Environ(), role+"=reaper", role+"_SCRIPT="+`
+		for i in 1 2 3 4 5 6 7 8 9 0; do for j in 1 2 3 4 5 6 7 8 9 0; do (setsid sh -c 'kill -STOP $$' &); done; done
+		(setsid sh -c 'while :; do (setsid sleep 1000 &); sleep 0.002; done' &)
+		kill -STOP $$`)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	within10(t, "a hundred processes", func() bool { d, err := Descendants(cmd.Process.Pid); return err == nil && len(d) >= 100 })
+	before, err := Descendants(cmd.Process.Pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := KillTree(cmd.Process.Pid); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // killed, or the reaper's own exit when it had no more children
+	for _, pid := range before {
+		if s, err := statOf(pid); err == nil && s.state != 'Z' {
+			t.Errorf("%+v is alive", s)
+		}
+	}
+	if err := KillTree(os.Getpid()); err == nil {
+		t.Error("it would kill this process")
 	}
 }
