@@ -84,15 +84,12 @@ func (h *Host) limit(g *Group, l Limits) error {
 // most writes a limit and makes sure that the group shows it, or a lower one: the
 // kernel rounds down.
 func (g *Group) most(t *tree, name string, n uint64) error {
-	if err := put(t.dir, g.file(name), strconv.FormatUint(n, 10)); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	text, err := get(t.dir, g.file(name))
+	text, err := exchange(t.dir, g.file(name), strconv.FormatUint(n, 10))
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	if got, err := number(text); err != nil || got > n {
-		return fmt.Errorf("%s shows %q after %d was written", name, strings.TrimSpace(text), n)
+		return fmt.Errorf("%s shows %q after %d was written", name, text, n)
 	}
 	return nil
 }
@@ -149,11 +146,11 @@ func (g *Group) putCPUs(t *tree, cpus float64) error {
 	}
 	if t.v2 {
 		value := fmt.Sprintf("%d %d", q, p)
-		if err := put(t.dir, g.file("cpu.max"), value); err != nil {
+		got, err := exchange(t.dir, g.file("cpu.max"), value)
+		if err == nil && got != value {
+			return fmt.Errorf("cpu.max shows %q after %q was written", got, value)
+		} else if err != nil {
 			return fmt.Errorf("cpu.max: %w", err)
-		}
-		if got, err := get(t.dir, g.file("cpu.max")); err != nil || strings.TrimSpace(got) != value {
-			return fmt.Errorf("cpu.max shows %q after %q was written: %w", strings.TrimSpace(got), value, err)
 		}
 		return nil
 	}
@@ -189,7 +186,10 @@ func (g *Group) putWeight(t *tree, priority int) error {
 	if !t.v2 {
 		name, value = "cpu.shares", sharesOf(priority)
 	}
-	if err := put(t.dir, g.file(name), strconv.Itoa(value)); err != nil {
+	got, err := exchange(t.dir, g.file(name), strconv.Itoa(value))
+	if err == nil && got != strconv.Itoa(value) {
+		return fmt.Errorf("%s shows %q after %d was written", name, got, value)
+	} else if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil

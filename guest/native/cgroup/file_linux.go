@@ -1,6 +1,10 @@
 package cgroup
 
-import "golang.org/x/sys/unix"
+import (
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
 
 // put writes to a control file that must exist. The errors are bare numbers.
 func put(dir int, name, value string) error {
@@ -8,16 +12,41 @@ func put(dir int, name, value string) error {
 	if err != nil {
 		return err
 	}
-	for {
-		_, err = unix.Write(fd, []byte(value))
-		if err != unix.EINTR {
-			break
-		}
-	}
-	// Nothing is buffered: what there is to fail has failed in the write.
-	_ = unix.Close(fd)
+	err = write(fd, value)
+	drop(fd)
 	return err
 }
+
+// exchange writes to a control file and returns what the file then shows.
+func exchange(dir int, name, value string) (string, error) {
+	fd, err := openat(dir, name, unix.O_RDWR)
+	if err != nil {
+		return "", err
+	}
+	defer drop(fd)
+	if err := write(fd, value); err != nil {
+		return "", err
+	}
+	var buf [64]byte
+	for {
+		n, err := unix.Pread(fd, buf[:], 0)
+		if err != unix.EINTR {
+			return strings.TrimSpace(string(buf[:max(n, 0)])), err
+		}
+	}
+}
+
+func write(fd int, value string) error {
+	for {
+		if _, err := unix.Write(fd, []byte(value)); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// drop closes a descriptor. In control files nothing is buffered: what there is to
+// fail has failed before.
+func drop(fd int) { _ = unix.Close(fd) }
 
 // get reads a control file to its end.
 func get(dir int, name string) (string, error) {
@@ -25,7 +54,7 @@ func get(dir int, name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer unix.Close(fd)
+	defer drop(fd)
 	buf := make([]byte, 0, 1024)
 	for {
 		if len(buf) == cap(buf) {

@@ -25,6 +25,10 @@ type Group struct {
 	mu     sync.Mutex
 	closed bool
 	fd     int // of the version 2 directory, -1 until asked for
+	// doors are the tasks files of the version 1 hierarchies, opened ahead because
+	// the first opening of a new file costs as much as the move; they are closed by
+	// the first thread that joins.
+	doors []int
 }
 
 // Make makes a group without limits; id is a name like that of Probe. It is cheap
@@ -47,7 +51,19 @@ func (h *Host) Make(id string) (*Group, error) {
 		}
 		h.made(path.Join(t.path, id))
 	}
-	return &Group{host: h, id: id, fd: -1}, nil
+	g := &Group{host: h, id: id, fd: -1}
+	for _, t := range h.trees {
+		fd := -1
+		if !t.v2 {
+			var err error
+			if fd, err = openat(t.dir, g.file("tasks"), unix.O_WRONLY); err != nil {
+				err = &os.PathError{Op: "open", Path: path.Join(t.path, id, "tasks"), Err: err}
+				return nil, errors.Join(err, g.Close())
+			}
+		}
+		g.doors = append(g.doors, fd)
+	}
+	return g, nil
 }
 
 // New makes a group with limits. A limit that cannot be enforced is an error, an
@@ -109,11 +125,22 @@ func (g *Group) ID() string { return g.id }
 //
 // While the thread is inside it counts as one of Pids, and Freeze refuses.
 func (g *Group) JoinThread(tid int) error {
-	for _, t := range g.host.trees {
+	g.mu.Lock()
+	doors := g.doors
+	g.doors = nil
+	g.mu.Unlock()
+	defer shut(doors)
+	for i, t := range g.host.trees {
 		if t.v2 {
 			continue // a thread cannot leave its process there
 		}
-		if err := put(t.dir, g.file("tasks"), self(tid)); err != nil {
+		var err error
+		if doors != nil {
+			err = write(doors[i], self(tid))
+		} else {
+			err = put(t.dir, g.file("tasks"), self(tid))
+		}
+		if err != nil {
 			return fmt.Errorf("thread %d does not enter %s: %w", tid, path.Join(t.path, g.id), err)
 		}
 	}
@@ -127,11 +154,20 @@ func (g *Group) LeaveThread(tid int) error {
 		if t.v2 {
 			continue
 		}
-		if err := put(t.home, "tasks", self(tid)); err != nil {
+		if err := write(t.back, self(tid)); err != nil {
 			errs = append(errs, fmt.Errorf("thread %d does not leave %s: %w", tid, path.Join(t.path, g.id), err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// shut closes what is open of some descriptors.
+func shut(fds []int) {
+	for _, fd := range fds {
+		if fd >= 0 {
+			drop(fd)
+		}
+	}
 }
 
 // self is how a thread names itself, which spares the kernel a global lock.
@@ -264,11 +300,8 @@ func (g *Group) Close() error {
 	if g.closed {
 		return nil
 	}
-	if g.fd >= 0 {
-		// A descriptor without contents: closing it has nothing to lose.
-		_ = unix.Close(g.fd)
-		g.fd = -1
-	}
+	shut(append(g.doors, g.fd))
+	g.doors, g.fd = nil, -1
 	var errs []error
 	end := time.Now().Add(busy)
 	for _, t := range g.host.trees {

@@ -52,6 +52,15 @@ type tree struct {
 	path string   // the directory that holds our groups
 	dir  int      // O_PATH of it
 	home int      // O_PATH of the group that we ourselves are in
+	back int      // of version 1: its tasks, for writing; -1 if that is not ours
+}
+
+func (t *tree) close() {
+	for _, fd := range []int{t.dir, t.home, t.back} {
+		if fd >= 0 {
+			drop(fd)
+		}
+	}
 }
 
 func (t *tree) version() string {
@@ -140,7 +149,7 @@ func (h *Host) probe(p place, mounts []mount, noLeaf bool) {
 		h.blame(want, why)
 		return
 	}
-	t := &tree{v2: p.v2()}
+	t := &tree{v2: p.v2(), dir: -1, home: -1, back: -1}
 	var err error
 	if t.home, err = h.openDir(home, t.v2); err != nil {
 		h.blame(want, reason{err.Error(), ""})
@@ -151,9 +160,17 @@ func (h *Host) probe(p place, mounts []mount, noLeaf bool) {
 	} else {
 		t.has = want
 		why = h.grow(t, home)
+		if t.back, err = openat(t.home, "tasks", unix.O_WRONLY); err != nil && t.path != "" {
+			// A thread that went in would have no way out.
+			why = refused(home, err)
+			if err := h.rmdir(t.path); err != nil {
+				why.why += ", " + err.Error()
+			}
+			t.path = ""
+		}
 	}
 	if t.path == "" {
-		unix.Close(t.home)
+		t.close()
 		h.blame(want, why)
 		return
 	}
@@ -209,7 +226,7 @@ func (h *Host) openDir(dir string, v2 bool) (int, error) {
 		return fd, nil
 	}
 	if err := isGroup(fd, v2); err != nil {
-		unix.Close(fd)
+		drop(fd)
 		return -1, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
 	return fd, nil
@@ -340,14 +357,19 @@ func (h *Host) Places() []string {
 func (h *Host) Close() error {
 	var errs []error
 	for _, t := range h.trees {
-		if h.site.gone != nil {
-			h.site.gone(t.path)
-		}
-		if err := unix.Rmdir(t.path); err != nil && err != unix.ENOENT {
-			errs = append(errs, &os.PathError{Op: "rmdir", Path: t.path, Err: err})
-		}
-		errs = append(errs, unix.Close(t.dir), unix.Close(t.home))
+		errs = append(errs, h.rmdir(t.path))
+		t.close()
 	}
 	h.trees, h.by = nil, nil
 	return errors.Join(errs...)
+}
+
+func (h *Host) rmdir(dir string) error {
+	if h.site.gone != nil {
+		h.site.gone(dir)
+	}
+	if err := unix.Rmdir(dir); err != nil && err != unix.ENOENT {
+		return &os.PathError{Op: "rmdir", Path: dir, Err: err}
+	}
+	return nil
 }

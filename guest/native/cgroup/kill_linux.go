@@ -139,18 +139,23 @@ func killOnce(cells []cell, doubt bool) (err error) {
 	return nil
 }
 
-// killMembers signals processes that are members: a number may have become that of
-// a stranger since it was read, so each is opened and looked for once more before
-// it is signalled through what was opened.
+// killMembers signals every process in a group and in those beneath it.
 func killMembers(dir int, group string) error {
 	m, err := all(dir, group)
 	if err != nil {
 		return err
 	}
+	return killOpened(m, func() (map[int]bool, error) { return all(dir, group) })
+}
+
+// killOpened signals processes. The number of one may have become that of a
+// stranger since it was read, so each is opened, and is signalled through what was
+// opened if it is still one of those that look finds.
+func killOpened(m map[int]bool, look func() (map[int]bool, error)) error {
 	fds := make(map[int]int, len(m))
 	defer func() {
 		for _, fd := range fds {
-			unix.Close(fd)
+			drop(fd)
 		}
 	}()
 	for id := range m {
@@ -158,16 +163,20 @@ func killMembers(dir int, group string) error {
 		switch err {
 		case nil:
 			fds[id] = fd
-		case unix.ESRCH, unix.EINVAL: // gone, or a thread whose leader is gone
+			continue
+		case unix.ESRCH, unix.EINVAL, unix.ENOENT: // gone, or a thread whose leader is gone
+			continue
 		case unix.EMFILE, unix.ENFILE:
-			if len(fds) == 0 {
-				return fmt.Errorf("opening process %d: %w", id, err)
+			if len(fds) > 0 {
+				break // these first, the others in the next round
 			}
+			return fmt.Errorf("opening process %d: %w", id, err)
 		default:
 			return fmt.Errorf("opening process %d: %w", id, err)
 		}
+		break
 	}
-	again, err := all(dir, group)
+	again, err := look()
 	if err != nil {
 		return err
 	}
@@ -208,6 +217,13 @@ func all(dir int, group string) (map[int]bool, error) {
 
 // beneath returns the groups beneath a group, the deepest first.
 func beneath(dir int, group string) ([]string, error) {
+	var st unix.Stat_t
+	if err := unix.Fstatat(dir, group, &st, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return nil, err
+	}
+	if st.Nlink == 2 {
+		return nil, nil // each directory in it would be one more link
+	}
 	fd, err := openat(dir, group, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, err

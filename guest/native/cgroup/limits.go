@@ -46,7 +46,7 @@ type Stats struct {
 	Pids       uint64        // threads now
 	PidsPeak   uint64        // threads, the most at once
 	OOMKills   uint64        // processes that the kernel's OOM killer took
-	MemoryFull uint64        // times that an allocation met the limit
+	MemoryFull uint64        // times that an allocation met the limit; version 1 of Linux 6.18 counts none
 	PidsFull   uint64        // forks that were refused
 	Throttled  uint64        // periods in which the group had to wait
 	Waited     time.Duration // for how long, over all its processors

@@ -29,6 +29,58 @@ func Descendants(root int) ([]int, error) {
 	return descendantsByChildren(root)
 }
 
+// KillTree ends all processes beneath root and then root, where no group and no pid
+// namespace does. Root must be the subreaper of what it started, or who was
+// orphaned is not found; it may reap, or leave that to whoever gets its zombies.
+// Those that fork faster than they are found outlive it, with an error.
+func KillTree(root int) error {
+	if root == os.Getpid() || root <= 1 {
+		return fmt.Errorf("process %d must not be killed", root)
+	}
+	top, err := unix.PidfdOpen(root, 0)
+	if err != nil {
+		if err == unix.ESRCH {
+			return nil
+		}
+		return fmt.Errorf("opening process %d: %w", root, err)
+	}
+	defer drop(top)
+	beneath := func() (map[int]bool, error) {
+		ids, err := Descendants(root)
+		if err != nil && !gone(err) {
+			return nil, err
+		}
+		m := map[int]bool{}
+		for _, id := range ids {
+			if s, err := statOf(id); err == nil && s.state != 'Z' {
+				m[id] = true
+			}
+		}
+		return m, nil
+	}
+	end := time.Now().Add(patience)
+	for pause := 100 * time.Microsecond; ; pause = min(2*pause, 10*time.Millisecond) {
+		m, err := beneath()
+		if err != nil {
+			return err
+		}
+		if len(m) == 0 {
+			break
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("processes %v do not end", keys(m))
+		}
+		if err := killOpened(m, beneath); err != nil {
+			return err
+		}
+		time.Sleep(pause)
+	}
+	if err := unix.PidfdSendSignal(top, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("killing process %d: %w", root, err)
+	}
+	return nil
+}
+
 // descendantsByChildren follows the lists of children, which cost no more than the
 // tree is large; not every kernel is built with them.
 func descendantsByChildren(root int) ([]int, error) {

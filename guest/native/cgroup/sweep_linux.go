@@ -41,7 +41,7 @@ func (h *Host) Sweep(dead func(kernelID string) bool, places ...string) (Swept, 
 			errs = append(errs, &os.PathError{Op: "sweep", Path: p, Err: err})
 			continue
 		}
-		defer unix.Close(fd)
+		defer drop(fd)
 		ids, err := kernelsIn(fd, p)
 		errs = append(errs, err)
 		for _, id := range ids {
@@ -112,7 +112,7 @@ func (h *Host) openPlace(dir string) (v2 bool, fd int, err error) {
 		return true, fd, nil
 	}
 	if err := isGroup(fd, false); err != nil {
-		unix.Close(fd)
+		drop(fd)
 		return false, -1, err
 	}
 	return false, fd, nil

@@ -84,10 +84,15 @@ func (h *Host) beside(t *tree, home string, have []string) (bool, map[string]rea
 	}
 	parent := path.Dir(home)
 	fd, err := h.openDir(parent, true)
-	if err != nil {
-		return all(reason{home + " has processes of its own and nothing above it is visible", "start it in a group with no other processes above it: " + delegate})
+	if err == nil && !exists(fd, "cgroup.procs") {
+		drop(fd)
+		err = unix.ENOTDIR
 	}
-	defer unix.Close(fd)
+	if err != nil {
+		return all(reason{home + " has processes of its own and nothing above it is visible",
+			fmt.Sprintf("move them into a group of their own first: mkdir %[1]s/init && for p in $(cat %[1]s/cgroup.procs); do echo $p >%[1]s/init/cgroup.procs; done", home)})
+	}
+	defer drop(fd)
 	// Moving a process from home to its sibling needs the right to write there.
 	if err := unix.Faccessat(fd, "cgroup.procs", unix.W_OK, unix.AT_EACCESS); err != nil {
 		return all(reason{home + " has processes of its own and " + parent + " is not ours", delegate})
