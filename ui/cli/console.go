@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"os"
 	"sync"
 
@@ -31,7 +32,8 @@ type console struct {
 	failed bool        // guarded by mu; a failure of the terminal was said
 }
 
-// newConsole prepares for a native run; attach begins it. close must be called.
+// newConsole begins to look after the caller's side of a native run, which attach
+// says has started. close must be called.
 func (inv *invocation) newConsole(sp *agentos.Spec) *console {
 	c := &console{inv: inv, ch: make(chan os.Signal, 8), quit: make(chan struct{})}
 	if sp.Terminal != nil {
@@ -40,10 +42,12 @@ func (inv *invocation) newConsole(sp *agentos.Spec) *console {
 		}
 		sp.Terminal.Suspend = func() { c.suspend(true) }
 	}
+	c.listen()
+	c.done.Go(c.loop)
 	return c
 }
 
-// attach says that the program has started.
+// attach says that the program has started: the terminal is its own from now on.
 func (c *console) attach(p process) {
 	if c == nil {
 		return
@@ -51,9 +55,8 @@ func (c *console) attach(p process) {
 	c.mu.Lock()
 	c.target = p
 	c.mu.Unlock()
-	c.listen()
 	c.takeOver()
-	c.done.Go(c.loop)
+	c.resize() // it may have changed meanwhile
 }
 
 // close gives the terminal back. It is idempotent.
@@ -151,21 +154,28 @@ func (c *console) suspend(whole bool) {
 	c.mu.Lock()
 	p, closed := c.target, c.closed
 	c.mu.Unlock()
-	if p == nil || closed {
+	var err error
+	switch {
+	case closed:
 		return
+	case p == nil: // not started yet
+		err = c.stopSelf(whole)
+	default:
+		if err := p.Stop(); errors.Is(err, agentos.ErrEnded) {
+			return // there is nothing to stop, and we are about to end
+		} else if err != nil {
+			c.inv.screen.note(yellow, "the program runs on while the tool is stopped: "+err.Error())
+		}
+		c.giveBack()
+		err = c.stopSelf(whole)
+		c.takeOver()
+		c.resize()
+		if cerr := p.Continue(); !errors.Is(cerr, agentos.ErrEnded) {
+			err = errors.Join(err, cerr)
+		}
 	}
-	if err := p.Stop(); err != nil {
-		return // it has ended, and there is nothing to stop
-	}
-	c.giveBack()
-	err := c.stopSelf(whole)
-	c.takeOver()
-	c.resize()
-	if cerr := p.Continue(); err == nil && cerr != nil {
-		err = cerr
-	}
-	if err != nil && err != agentos.ErrEnded {
-		c.inv.screen.note(yellow, "the run could not be stopped as asked: "+err.Error())
+	if err != nil {
+		c.inv.screen.note(yellow, "the run could not be stopped and continued as asked: "+err.Error())
 	}
 }
 

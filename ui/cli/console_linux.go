@@ -1,9 +1,11 @@
 package cli
 
 import (
+	"bytes"
 	"os"
 	"os/signal"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -13,15 +15,11 @@ import (
 // to be ignored stays ignored.
 func (c *console) listen() {
 	signal.Notify(c.ch, syscall.SIGWINCH)
-	c.listenStop()
-	if c.in != nil && !signal.Ignored(syscall.SIGQUIT) {
-		signal.Notify(c.ch, syscall.SIGQUIT)
-	}
-}
-
-func (c *console) listenStop() {
 	if !signal.Ignored(syscall.SIGTSTP) {
 		signal.Notify(c.ch, syscall.SIGTSTP)
+	}
+	if c.in != nil && !signal.Ignored(syscall.SIGQUIT) {
+		signal.Notify(c.ch, syscall.SIGQUIT)
 	}
 }
 
@@ -46,29 +44,67 @@ func (c *console) heed(sig os.Signal) {
 	}
 }
 
-// stopSelf stops the tool as SIGTSTP does, and returns when it is continued; at
-// once, if nobody could continue it, because its process group is orphaned, or if
-// the caller has it ignore the signal.
+// stopSelf stops the tool as its terminal would, and returns when it is continued;
+// at once if nobody could continue it, or if the caller has it ignore SIGTSTP.
 func (c *console) stopSelf(whole bool) error {
-	if signal.Ignored(syscall.SIGTSTP) {
+	if signal.Ignored(syscall.SIGTSTP) || orphaned() {
 		return nil
 	}
 	if whole {
-		// To the others alone: our own has to be taken by this thread.
-		signal.Ignore(syscall.SIGTSTP)
-		if err := unix.Kill(0, unix.SIGTSTP); err != nil {
-			signal.Reset(syscall.SIGTSTP)
-			c.listenStop()
+		signal.Ignore(syscall.SIGTSTP) // it is for the others
+		err := unix.Kill(0, unix.SIGTSTP)
+		signal.Notify(c.ch, syscall.SIGTSTP)
+		if err != nil {
 			return err
 		}
 	}
-	signal.Reset(syscall.SIGTSTP)
+	// SIGSTOP, because Go's runtime keeps its handler of SIGTSTP once it had one.
 	// Sent to this thread, it stops us before the call returns. Sent to the
 	// process, any thread may take it, and this one would already be making the
 	// terminal raw again.
 	runtime.LockOSThread()
-	err := unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGTSTP)
-	runtime.UnlockOSThread()
-	c.listenStop()
-	return err
+	defer runtime.UnlockOSThread()
+	return unix.Tgkill(unix.Getpid(), unix.Gettid(), unix.SIGSTOP)
+}
+
+// orphaned reports whether nobody in our session looks after our process group, so
+// that it would stay stopped for ever; POSIX then has SIGTSTP do nothing. It is
+// found by way of our own ancestors, and a group that is kept alive by the parents
+// of other members counts as orphaned.
+func orphaned() bool {
+	group := unix.Getpgrp()
+	session, err := unix.Getsid(0)
+	if err != nil {
+		return true
+	}
+	for pid := unix.Getppid(); pid > 1; pid = parentOf(pid) {
+		g, gerr := unix.Getpgid(pid)
+		s, serr := unix.Getsid(pid)
+		switch {
+		case gerr != nil || serr != nil || s != session:
+			return true
+		case g != group:
+			return false
+		}
+	}
+	return true
+}
+
+// parentOf returns the parent of a process, 0 if it is not to be known.
+func parentOf(pid int) int {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	// After the name, which may be anything and ends with the last parenthesis:
+	// the state, then the parent.
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+	if len(fields) < 2 {
+		return 0
+	}
+	parent, err := strconv.Atoi(string(fields[1]))
+	if err != nil {
+		return 0
+	}
+	return parent
 }

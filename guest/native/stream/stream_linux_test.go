@@ -218,13 +218,13 @@ func TestBlockedInput(t *testing.T) {
 		s := pipes(t, r, nil, nil)
 		p := start(t, s, "sh", "-c", script)
 		if strings.HasPrefix(script, "read") {
-			fmt.Fprintln(w, "one line")
+			put(t, w, "one line\n")
 		}
 		began := time.Now()
 		if ws := p.finish(); ws.ExitStatus() != 3 || s.Orphans() != 0 || time.Since(began) > 5*time.Second {
 			t.Errorf("%s: status %v, %d left behind after %v", script, ws, s.Orphans(), time.Since(began))
 		}
-		fmt.Fprint(w, "next")
+		put(t, w, "next")
 		b := make([]byte, 9)
 		if n, err := r.Read(b); string(b[:n]) != "next" || err != nil {
 			t.Errorf("%s: what came later reads %q %v", script, b[:n], err)
@@ -245,13 +245,20 @@ func TestClosedInput(t *testing.T) {
 	s := pipes(t, r, &out, nil)
 	p := start(t, s, "sh", "-c", "exec <&-; echo closed; exec sleep 100")
 	until(t, "the end of the copying", func() bool { return !s.in.running() })
-	fmt.Fprint(w, "mine")
+	put(t, w, "mine")
 	b := make([]byte, 9)
 	if n, err := r.Read(b); string(b[:n]) != "mine" || err != nil {
 		t.Errorf("read %q %v", b[:n], err)
 	}
 	kill(t, p.pid)
 	p.finish()
+}
+
+func put(t *testing.T, w io.Writer, s string) {
+	t.Helper()
+	if _, err := io.WriteString(w, s); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func kill(t *testing.T, pid int) {
