@@ -157,8 +157,13 @@ func (r *resolver) place(names []string, im *image) *Error {
 	}
 	real := names[len(names)-1]
 	e := &Error{Kind: NotVisible, Path: r.named, Real: real, Problem: "is " + real + ", which " + outside}
-	if real == names[0] {
+	switch lost := r.lost(names); {
+	case real == names[0]:
 		e.Problem = outside
+	case lost != "" && lost != real && lost != names[0]:
+		e.Problem = "is " + real + " by way of " + lost + ", which " + outside
+	case lost == names[0]:
+		e.Problem = "is " + real + ", but the name " + lost + " " + outside
 	}
 	if v := venvOf(names); v != "" {
 		e.Problem = "belongs to the virtual environment " + v + "; it " + e.Problem
@@ -168,7 +173,7 @@ func (r *resolver) place(names []string, im *image) *Error {
 	}
 	e.Grants = r.lacking(names)
 	if len(e.Grants) == 0 && shadowed != "" {
-		e.Problem = "is " + real + ", but the guest finds " + shadowed + " at that path"
+		e.Problem = "is another file to the guest, which finds " + shadowed + " there"
 		e.Fix = "grant its directory at a guest path of its own: --read HOST:GUEST"
 		return e
 	}
@@ -177,6 +182,19 @@ func (r *resolver) place(names []string, im *image) *Error {
 	}
 	e.Fix = r.add(e.Grants)
 	return e
+}
+
+// lost returns the last of the names that the guest does not see, "" if it sees all.
+func (r *resolver) lost(names []string) string {
+	for _, n := range slices.Backward(names) {
+		if _, ok := r.view.Guest(n); ok {
+			continue
+		}
+		if _, b := walk(r.view, filepath.ToSlash(n)); b != nil {
+			return n
+		}
+	}
+	return ""
 }
 
 // dirOf is the real directory that a name is in.

@@ -29,7 +29,7 @@ func parseShebang(head []byte) (s shebang, problem, fix string) {
 		line = buf[2:i]
 	} else {
 		// Without a line's end the path must be seen to end, or it might be cut off.
-		rest := bytes.TrimLeft(line, " \t")
+		rest := bytes.TrimLeft(buf[2:], " \t")
 		if len(rest) == 0 || !bytes.ContainsAny(rest, " \t\x00") {
 			return s, "has a #! line that is longer than the kernel reads (256 bytes)", "shorten the path of its interpreter, e.g. with #!/usr/bin/env"
 		}
