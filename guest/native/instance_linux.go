@@ -244,7 +244,7 @@ func (in *Instance) oom(e *launch.End) string {
 		who = fmt.Sprintf("%d of its processes were", e.OOMKills)
 	}
 	if e.MainOOM {
-		return fmt.Sprintf("%s was killed itself was killed", in.set.Program)
+		return fmt.Sprintf("%s itself was killed", in.set.Program)
 	}
 	return fmt.Sprintf("%s killed, and %s then failed", who, in.set.Program)
 }

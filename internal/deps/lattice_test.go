@@ -157,10 +157,8 @@ var mutableRooms = []string{
 
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
-var unsafeRooms = []string{"guest/native/launch", "kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/landlock", "guest/native/seccomp",
-	"internal/statedir", "internal/control", "test/conformance/guest"}
-var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/view", "internal/statedir", "internal/control",
-	"test/conformance/guest"}
+var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/landlock", "guest/native/launch",
+	"guest/native/seccomp", "guest/native/view", "internal/statedir", "internal/control", "test/conformance/guest"}
 
 // badNames are package names that say nothing.
 var badNames = []string{"util", "utils", "common", "type", "types", "manager", "impl", "helper", "helpers", "core", "misc", "base", "shared"}
