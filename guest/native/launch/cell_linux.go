@@ -32,8 +32,9 @@ type cell struct {
 }
 
 // namespaces are what a cell has of its own. The pid namespace counts from the first
-// fork on.
-const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS | unix.CLONE_NEWCGROUP
+// fork on. The cgroup namespace is not among them: a process cannot be born into a group
+// outside the namespace of its parent, so the starter makes its own.
+const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS
 
 // hostname is what a program finds.
 const hostname = "agentos"

@@ -25,14 +25,15 @@ const securebits = 1<<0 | 1<<1 | 1<<2 | 1<<3 | 1<<5 | 1<<6 | 1<<7
 
 // confinement is what the starter does to itself before it executes the program.
 type confinement struct {
-	job      *Job
-	filter   []unix.SockFilter
-	listen   uint64 // flags for a filter that has a listener; 0 for none
-	sent     int    // how many descriptors are sent: stdio, then perhaps a Landlock ruleset
-	ruleset  bool
-	limits   []rlimit
-	cpus     int // processors that it may use; 0 is all
-	terminal int // which of stdio becomes the controlling terminal; -1 for none
+	job        *Job
+	filter     []unix.SockFilter
+	listen     uint64 // flags for a filter that has a listener; 0 for none
+	sent       int    // how many descriptors are sent: stdio, then perhaps a Landlock ruleset
+	ruleset    bool
+	namespaces bool
+	limits     []rlimit
+	cpus       int // processors that it may use; 0 is all
+	terminal   int // which of stdio becomes the controlling terminal; -1 for none
 }
 
 // script puts it in order: what needs privileges first, then what takes them away,
@@ -40,6 +41,10 @@ type confinement struct {
 func (c *confinement) script() (*stub.Script, error) {
 	s := new(stub.Script)
 	c.receive(s)
+	if c.namespaces {
+		// Whose root is the group that it is in.
+		s.Call("cgroup namespace", unix.SYS_UNSHARE, unix.CLONE_NEWCGROUP)
+	}
 	s.Call("setsid", unix.SYS_SETSID)
 	if c.terminal >= 0 {
 		s.Call("TIOCSCTTY", unix.SYS_IOCTL, uint64(firstSent+c.terminal), unix.TIOCSCTTY, 0)

@@ -52,7 +52,7 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
 		return nil, err
 	}
-	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, limits: l.rlimits(&job.Limits), terminal: -1}
+	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, limits: l.rlimits(&job.Limits), terminal: -1}
 	conf.cpus = c.affinity()
 	if err := t.dress(&conf); err != nil {
 		return nil, err
@@ -120,7 +120,9 @@ func duplicate(f *os.File) (d *os.File, err error) {
 }
 
 // Missing says which limits and masks are not enforced.
-func (t *Tree) Missing() []string { return append(t.missing[:len(t.missing):len(t.missing)], t.cell.left...) }
+func (t *Tree) Missing() []string {
+	return append(t.missing[:len(t.missing):len(t.missing)], t.cell.left...)
+}
 
 // Go lets the program run. It returns at once; what becomes of it is said by Done.
 func (t *Tree) Go() {
