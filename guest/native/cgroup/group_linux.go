@@ -203,7 +203,9 @@ func (g *Group) JoinProcess(pid int) error {
 
 // Fd returns the group's directory in the version 2 hierarchy, for CLONE_INTO_CGROUP
 // (syscall.SysProcAttr.CgroupFD); false if the host has none. It is the group's and
-// open until Close.
+// open until Close. Use it before the thread enters a cgroup namespace: where the
+// hierarchy is mounted with nsdelegate, as systemd does, nothing is born outside of
+// the namespace's root, and a group beside our own is outside (ENOENT).
 func (g *Group) Fd() (int, bool) {
 	t := g.host.leaf()
 	if t == nil {
