@@ -20,6 +20,11 @@ type Options struct {
 	Notify []uint32
 	// NoNamespaces also refuses what otherwise a namespace would stop.
 	NoNamespaces bool
+	// Metadata, with NoNamespaces, leaves changes of mode, owner, times, and
+	// attributes by path alone. Compilers, tar, and git need them; they then reach
+	// every file of the user, granted or not, since Landlock does not restrict
+	// them. Set-user-ID bits stay refused.
+	Metadata bool
 }
 
 // ErrArchitecture is Assemble's on an architecture that has no table.
@@ -66,7 +71,7 @@ func assemble(arch uint32, goarch string, numbers []number, o Options) ([]unix.S
 			continue
 		}
 		for i := range table {
-			if g := &table[i]; g.arch == "" || g.arch == goarch {
+			if g := &table[i]; (g.arch == "" || g.arch == goarch) && !(g.metadata && o.Metadata) {
 				for name := range strings.FieldsSeq(g.names) {
 					groups[name] = g
 				}

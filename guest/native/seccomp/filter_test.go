@@ -112,7 +112,7 @@ func newMachine(goarch string, arch uint32, numbers []number) machine {
 }
 
 func (m machine) rule(name string, o Options) Rule {
-	if o.NoNamespaces {
+	if o.NoNamespaces && !(o.Metadata && m.rules[1][name].Why == whyMetadata) {
 		return m.rules[1][name]
 	}
 	return m.rules[0][name]
@@ -235,11 +235,86 @@ func TestRulesAreWhole(t *testing.T) {
 	}
 }
 
+// TestDangers names what must never come to be allowed, whatever the table says.
+func TestDangers(t *testing.T) {
+	dangers := map[unix.Errno]string{
+		unix.EPERM: `ptrace process_vm_readv process_vm_writev kcmp pidfd_getfd mount umount2 pivot_root chroot fsopen fsconfig
+			fsmount fspick move_mount open_tree open_tree_attr mount_setattr setns bpf perf_event_open userfaultfd io_uring_setup
+			io_uring_enter io_uring_register add_key request_key keyctl init_module finit_module delete_module kexec_load
+			kexec_file_load reboot swapon swapoff acct quotactl quotactl_fd syslog iopl ioperm settimeofday clock_settime
+			adjtimex clock_adjtime sethostname setdomainname open_by_handle_at fanotify_init fanotify_mark move_pages
+			migrate_pages vhangup process_madvise process_mrelease`,
+		unix.ENOSYS:     `clone3 openat2 statmount listmount modify_ldt uselib memfd_secret _sysctl lookup_dcookie nfsservctl`,
+		unix.EOPNOTSUPP: `name_to_handle_at`,
+	}
+	for _, m := range mustMachines(t) {
+		for _, o := range optionSets {
+			f, err := assemble(m.arch, m.goarch, m.numbers, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for errno, names := range dangers {
+				for name := range strings.FieldsSeq(names) {
+					nr := numberOf(m, name)
+					if nr == ^uint32(0) && (m.goarch == "amd64" || !slices.Contains(x86Dangers, name)) {
+						t.Errorf("%s: no number of %s", m.goarch, name)
+					}
+					if got, err := run(f, call{nr: nr, arch: m.arch}, false); err != nil || nr != ^uint32(0) && got != refused(errno) {
+						t.Errorf("%s %+v: %s gives %#x, %v", m.goarch, o, name, got, err)
+					}
+				}
+			}
+			shared := []string{"shmget", "shmat", "semget", "msgget", "mq_open"}
+			if o.NoNamespaces && !o.Metadata {
+				shared = append(shared, "fchmodat", "fchownat", "setxattr", "inotify_add_watch")
+			}
+			for _, name := range shared {
+				got, err := run(f, call{nr: numberOf(m, name), arch: m.arch}, false)
+				if err != nil || (got == unix.SECCOMP_RET_ALLOW) == o.NoNamespaces {
+					t.Errorf("%s %+v: %s gives %#x, %v", m.goarch, o, name, got, err)
+				}
+			}
+		}
+	}
+}
+
+var x86Dangers = []string{"iopl", "ioperm", "modify_ldt", "uselib", "_sysctl"}
+
+// TestLongSearch assembles a table so checkered that its search needs jumps
+// longer than an instruction has room for.
+func TestLongSearch(t *testing.T) {
+	m := machine{goarch: goarch, arch: native}
+	for i := range uint32(300) {
+		m.numbers = append(m.numbers, number{"read", 3 * i}, number{"ptrace", 3*i + 1})
+	}
+	f, err := assemble(m.arch, m.goarch, m.numbers, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for nr := range uint32(1000) {
+		want := [...]uint32{unix.SECCOMP_RET_ALLOW, refused(unix.EPERM), refused(unix.ENOSYS)}[nr%3]
+		if nr >= 900 {
+			want = refused(unix.ENOSYS)
+		}
+		if got, err := run(f, call{nr: nr, arch: native}, false); err != nil || got != want {
+			t.Fatalf("call %d gives %#x, %v, want %#x", nr, got, err, want)
+		}
+	}
+	for i := range uint32(1000) {
+		m.numbers = append(m.numbers, number{"read", 1000 + 2*i})
+	}
+	if f, err := assemble(m.arch, m.goarch, m.numbers, Options{}); err == nil {
+		t.Errorf("a filter of %d instructions is made", len(f))
+	}
+}
+
 var optionSets = []Options{
 	{},
 	{Gate: true},
 	{NoNamespaces: true},
 	{Gate: true, NoNamespaces: true},
+	{NoNamespaces: true, Metadata: true},
+	{Metadata: true},
 }
 
 // TestEveryNumber runs each number under each architecture's name through each

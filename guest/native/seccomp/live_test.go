@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -32,10 +33,20 @@ func TestMain(m *testing.M) {
 		os.Exit(report(tryCalls()))
 	case "gate":
 		os.Exit(report(passGate()))
-	case "exec", "exec-bare":
-		os.Exit(report(become(os.Args[1:], role == "exec-bare")))
+	case "floor", "metadata", "bare":
+		os.Exit(report(become(os.Args[1:], floors[role])))
 	}
 }
+
+// floors are the filters that programs are tried under, each stricter than the
+// one before in the order of strictness below.
+var floors = map[string]Options{
+	"floor":    {},
+	"metadata": {NoNamespaces: true, Metadata: true},
+	"bare":     {NoNamespaces: true},
+}
+
+var strictness = []string{"floor", "metadata", "bare"}
 
 func report(err error) int {
 	if err != nil {
@@ -238,8 +249,8 @@ func proceed(fd int, id uint64) error {
 }
 
 // become installs a filter and turns into a program.
-func become(args []string, bare bool) error {
-	if _, err := confine(Options{NoNamespaces: bare}, false); err != nil {
+func become(args []string, o Options) error {
+	if _, err := confine(o, false); err != nil {
 		return err
 	}
 	env := make([]string, 0, 16)
@@ -270,11 +281,11 @@ func TestPrograms(t *testing.T) {
 		needs  []string
 		script string // $P is the program that was needed, $D a directory of its own
 		want   string
-		bare   bool // works without namespaces, too
+		most   string // the strictest filter it works under
 	}{
-		{"ls", []string{"/bin/ls"}, `"$P" -la / >"$D/l" && test -s "$D/l" && echo good`, "good\n", true},
-		{"pipeline", nil, `seq 1 1000 | sort -n | tail -n 1; (sleep 0 & wait)`, "1000\n", true},
-		{"stat and time", nil, `date >"$D/a" && cp -p "$D/a" "$D/b" && touch "$D/b" && chmod 755 "$D/b" && mkfifo "$D/p" && stat -c %a "$D/b"`, "755\n", false},
+		{"ls", []string{"/bin/ls"}, `"$P" -la / >"$D/l" && test -s "$D/l" && echo good`, "good\n", "bare"},
+		{"pipeline", nil, `seq 1 1000 | sort -n | tail -n 1; (sleep 0 & wait)`, "1000\n", "bare"},
+		{"stat and time", nil, `date >"$D/a" && cp -p "$D/a" "$D/b" && touch "$D/b" && chmod 755 "$D/b" && mkfifo "$D/p" && stat -c %a "$D/b"`, "755\n", "metadata"},
 		{"python", []string{"/usr/bin/python3", "python3"}, `"$P" -c '
 import subprocess, multiprocessing, socket, os, tempfile, threading
 a, b = socket.socketpair(); a.send(b"x"); assert b.recv(1) == b"x"
@@ -282,29 +293,26 @@ t = threading.Thread(target=lambda: None); t.start(); t.join()
 assert subprocess.run(["/bin/echo", "hi"], capture_output=True).stdout == b"hi\n"
 p = multiprocessing.get_context("fork").Process(target=os._exit, args=(7,)); p.start(); p.join(); assert p.exitcode == 7
 tempfile.NamedTemporaryFile().close()
-print("good")'`, "good\n", true},
+print("good")'`, "good\n", "bare"},
 		{"python sockets and semaphores", []string{"/usr/bin/python3", "python3"}, `"$P" -c '
 import socket, threading, multiprocessing as m, select, os
 l = socket.create_server(("127.0.0.1", 0)); c = socket.create_connection(l.getsockname()); s, _ = l.accept(); c.send(b"x"); assert s.recv(1) == b"x"
 q = m.get_context("fork").Queue(); q.put(3); assert q.get() == 3
-print("good")'`, "good\n", false},
+print("good")'`, "good\n", "floor"},
 		{"node", []string{"node"}, `cd "$D" && "$P" -e '
 const { execSync } = require("child_process"), fs = require("fs");
-fs.writeFileSync("f", "x"); fs.readFileSync("f"); console.log(execSync("echo good").toString().trim())'`, "good\n", true},
-		{"gcc", []string{"gcc", "cc"}, `cd "$D" && printf '#include <stdio.h>\nint main(void){puts("good");}' >a.c && TMPDIR="$D" "$P" -o a a.c && ./a`, "good\n", false},
-		{"git", []string{"git"}, `cd "$D" && "$P" init -q . && echo x >f && "$P" add f && "$P" -c user.name=n -c user.email=e@example.org commit -qm m && "$P" log --format=%s`, "m\n", false},
-		{"tar", []string{"tar"}, `cd "$D" && mkdir a && echo good >a/f && "$P" cf a.tar a && rm -r a && "$P" xf a.tar && cat a/f`, "good\n", false},
-		{"perl", []string{"perl"}, `"$P" -e 'print qx(echo good)'`, "good\n", true},
-		{"go", []string{"go"}, `"$P" env GOOS`, "linux\n", true},
+fs.writeFileSync("f", "x"); fs.readFileSync("f"); console.log(execSync("echo good").toString().trim())'`, "good\n", "bare"},
+		{"gcc", []string{"gcc", "cc"}, `cd "$D" && printf '#include <stdio.h>\nint main(void){puts("good");}' >a.c && TMPDIR="$D" "$P" -o a a.c && ./a`, "good\n", "metadata"},
+		{"git", []string{"git"}, `cd "$D" && "$P" init -q . && echo x >f && "$P" add f && "$P" -c user.name=n -c user.email=e@example.org commit -qm m && "$P" log --format=%s`, "m\n", "metadata"},
+		{"tar", []string{"tar"}, `cd "$D" && mkdir a && echo good >a/f && "$P" cf a.tar a && rm -r a && "$P" xf a.tar && cat a/f`, "good\n", "metadata"},
+		{"perl", []string{"perl"}, `"$P" -e 'print qx(echo good)'`, "good\n", "bare"},
+		{"go", []string{"go"}, `"$P" env GOOS`, "linux\n", "bare"},
 	} {
-		for _, bare := range []bool{false, true} {
-			if bare && !test.bare {
-				continue
-			}
-			role := "exec"
-			if bare {
-				role = "exec-bare"
-			}
+		most := slices.Index(strictness, test.most)
+		if most < 0 {
+			t.Fatalf("%s: no filter %q", test.name, test.most)
+		}
+		for _, role := range strictness[:most+1] {
 			t.Run(test.name+"/"+role, func(t *testing.T) {
 				c := again(t, role, sh, "-ec", test.script)
 				dir := t.TempDir()
@@ -340,7 +348,7 @@ func TestCompat(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), program, "probe").CombinedOutput(); err != nil {
 		t.Skipf("NOT CHECKED: the kernel has no 32-bit entry: %v\n%s", err, out)
 	}
-	c := again(t, "exec", program, "try")
+	c := again(t, "floor", program, "try")
 	c.Stdin = io.NopCloser(strings.NewReader(""))
 	if out, err := c.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)

@@ -26,7 +26,7 @@ func model(m machine, o Options, c call) uint32 {
 	case Refuse:
 		return refused(r.Errno)
 	case Inspect:
-		if e := inspected(name, o.NoNamespaces, c.args); e != 0 {
+		if e := inspected(name, o, c.args); e != 0 {
 			return refused(e)
 		}
 	}
@@ -36,12 +36,12 @@ func model(m machine, o Options, c call) uint32 {
 	return unix.SECCOMP_RET_ALLOW
 }
 
-func inspected(name string, bare bool, args [6]uint64) unix.Errno {
+func inspected(name string, o Options, args [6]uint64) unix.Errno {
 	var a [6]uint32
 	for i := range a {
 		a[i] = uint32(args[i])
 	}
-	if bare {
+	if o.NoNamespaces {
 		switch name {
 		case "socket":
 			switch a[0] {

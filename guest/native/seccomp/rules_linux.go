@@ -67,6 +67,8 @@ type group struct {
 	errno   unix.Errno
 	clauses []clause
 	why     string
+	// metadata marks what Options.Metadata does without.
+	metadata bool
 }
 
 func (g *group) verdict() Verdict {
@@ -273,12 +275,12 @@ var bare = []group{
 		mq_open mq_unlink mq_timedsend mq_timedreceive mq_notify mq_getsetattr`, errno: unix.ENOSYS,
 		why: "there is one space of keys and names, and it is the host's"},
 	{names: `fchmodat fchmodat2 fchownat setxattr lsetxattr setxattrat removexattr lremovexattr removexattrat`,
-		errno: unix.EPERM, why: whyMetadata},
-	{names: `chmod chown lchown utime utimes futimesat`, arch: "amd64", errno: unix.EPERM, why: whyMetadata},
+		errno: unix.EPERM, why: whyMetadata, metadata: true},
+	{names: `chmod chown lchown utime utimes futimesat`, arch: "amd64", errno: unix.EPERM, why: whyMetadata, metadata: true},
 	{names: `utimensat`, clauses: []clause{
 		{when: []test{is(1, 0), isHigh(1, 0)}},
 		{errno: unix.EPERM},
-	}, why: whyMetadata},
+	}, why: whyMetadata, metadata: true},
 	{names: `inotify_add_watch`, errno: unix.EACCES,
 		why: "Landlock does not restrict it, so that it would tell the names of files anywhere"},
 	{names: `prlimit64`, clauses: []clause{
