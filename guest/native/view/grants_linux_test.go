@@ -200,6 +200,9 @@ func TestRefusedGrants(t *testing.T) {
 				}
 				out := carryOut(t, binary, order{Probe: "none", User: user, Grants: []guest.Mount{
 					bind("/ro", host+"/ro", false), bind("/work", host+"/rw", true), bind(tt.guest, tt.host, true)}}, root)
+				for _, f := range out.Failures {
+					t.Error(f)
+				}
 				if !strings.Contains(out.Err, tt.want) {
 					t.Errorf("%q does not say %q", out.Err, tt.want)
 				}
