@@ -101,6 +101,57 @@ type nativeDomains struct {
 	once   sync.Once
 	domain nativeDomain // nil if there is none
 	err    error
+
+	mu       sync.Mutex
+	defaults map[defaultsKey]nativeDefaults // guarded by mu
+}
+
+// defaultsKey says of what program the default view is.
+type defaultsKey struct{ bare, whole bool }
+
+// nativeDefaults is what a native program has unasked, which takes some hundred looks
+// at the host to find out.
+type nativeDefaults struct {
+	user    guest.User
+	mounts  []guest.Mount
+	entries []ViewEntry
+	at      time.Time
+}
+
+// fresh is how long that is taken to be true. A host that changes meanwhile is seen by
+// its handles all the same: only what there is to be shown is remembered.
+const fresh = time.Second
+
+// defaultsOf returns what a native program has unasked.
+func (n *nativeDomains) defaultsOf(bare, whole bool) nativeDefaults {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	key := defaultsKey{bare, whole}
+	if d, ok := n.defaults[key]; ok && time.Since(d.at) < fresh {
+		return d
+	}
+	d := nativeDefaults{user: callerUser(), at: time.Now()}
+	d.mounts = defaultMounts(d.user, bare, whole)
+	d.entries = nativeEntries(d.mounts)
+	if n.defaults == nil {
+		n.defaults = map[defaultsKey]nativeDefaults{}
+	}
+	n.defaults[key] = d
+	return d
+}
+
+// nativeDefaults adds what a native program has without asking. It comes first: the
+// grants are mounted over it.
+func (v *view) nativeDefaults(n *nativeDomains, bare bool) {
+	whole := slices.ContainsFunc(v.mounts, func(m mount) bool { return m.guest == "/" })
+	d := n.defaultsOf(bare, whole)
+	v.user, v.defaults, v.defaultEntries = d.user, d.mounts, d.entries
+	if v.cwd == "" {
+		v.cwd = "/"
+		if slices.ContainsFunc(v.defaults, func(m guest.Mount) bool { return m.Guest == v.user.Home }) {
+			v.cwd = v.user.Home
+		}
+	}
 }
 
 func (k *Kernel) nativeDomain() (nativeDomain, error) {

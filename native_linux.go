@@ -61,18 +61,9 @@ func callerUser() guest.User {
 	return u
 }
 
-// nativeDefaults adds what a native program has without asking. It comes first: the
-// grants are mounted over it.
-func (v *view) nativeDefaults(bare bool) {
-	v.user = callerUser()
-	whole := slices.ContainsFunc(v.mounts, func(m mount) bool { return m.guest == "/" })
-	v.defaults = nativeview.Default(v.user, nativeview.Options{Bare: bare, Whole: whole})
-	if v.cwd == "" {
-		v.cwd = "/"
-		if slices.ContainsFunc(v.defaults, func(m guest.Mount) bool { return m.Guest == v.user.Home }) {
-			v.cwd = v.user.Home
-		}
-	}
+// defaultMounts lists what a native program has without asking.
+func defaultMounts(u guest.User, bare, whole bool) []guest.Mount {
+	return nativeview.Default(u, nativeview.Options{Bare: bare, Whole: whole})
 }
 
 // nativeMounts is the whole view of a native program in the order in which it is

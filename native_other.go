@@ -18,7 +18,9 @@ var errNoNative = errors.New("native programs run on Linux")
 
 func openNative(*Kernel) (nativeDomain, error) { return nil, errNoNative }
 
-func (v *view) nativeDefaults(bool) {}
+func callerUser() guest.User { return guest.User{} }
+
+func defaultMounts(guest.User, bool, bool) []guest.Mount { return nil }
 
 func (v *view) nativeMounts() []guest.Mount { return nil }
 

@@ -33,11 +33,12 @@ type view struct {
 	cwd       string
 
 	// Of a native program.
-	user        guest.User
-	defaults    []guest.Mount // what it has unasked
-	protected   []string      // guest paths of what exists and must not be changed
-	hiddenPaths []string      // host paths that no grant shows
-	unsure      []string      // sentences about what could not be made certain
+	user           guest.User
+	defaults       []guest.Mount // what it has unasked
+	defaultEntries []ViewEntry   // the same, for reports
+	protected      []string      // guest paths of what exists and must not be changed
+	hiddenPaths    []string      // host paths that no grant shows
+	unsure         []string      // sentences about what could not be made certain
 
 	store string // host path of the directory for captured writes; set before build if there are overlays
 }
@@ -90,7 +91,7 @@ func (k *Kernel) resolve(spec *Spec, domain string) (*view, error) {
 		v.hiddenPaths = append(v.hiddenPaths, k.state.Path())
 	}
 	v.protectNative(v.unprotect)
-	v.nativeDefaults(spec.Bare)
+	v.nativeDefaults(&k.native, spec.Bare)
 	return v, nil
 }
 
@@ -333,7 +334,7 @@ func (v *view) workingDirectory(asked string) {
 
 // entries renders the view for reports and --dry-run.
 func (v *view) entries() []ViewEntry {
-	out := nativeEntries(v.defaults)
+	out := slices.Clone(v.defaultEntries)
 	for _, m := range v.mounts {
 		right := perm.Read.String()
 		switch {
