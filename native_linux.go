@@ -116,6 +116,9 @@ func (v *view) masks() []guest.Mount {
 			add(guest.Mount{Guest: g, Kind: guest.Mask, Source: "default"})
 		}
 	}
+	for _, p := range v.pinned {
+		add(guest.Mount{Guest: p, Kind: guest.Frozen, Write: true, Source: "protected"})
+	}
 	for _, p := range v.protected {
 		add(guest.Mount{Guest: p, Kind: guest.Frozen, Source: "protected"})
 	}
@@ -151,13 +154,13 @@ func (v *view) protectNative(unprotect []string) {
 		if !m.write || m.host == "" || !m.dir {
 			continue
 		}
-		found, complete := findProtected(m.host, unprotect)
+		found, pins, complete := findProtected(m.host, unprotect)
+		inside := func(p string) string { return path.Join(m.guest, filepath.ToSlash(strings.TrimPrefix(p, m.host))) }
+		for _, p := range pins {
+			v.pinned = append(v.pinned, inside(p))
+		}
 		for _, p := range found {
-			rel, err := filepath.Rel(m.host, p)
-			if err != nil {
-				continue // it is beneath, by construction
-			}
-			v.protected = append(v.protected, path.Join(m.guest, filepath.ToSlash(rel)))
+			v.protected = append(v.protected, inside(p))
 		}
 		if !complete {
 			v.unsure = append(v.unsure, m.guest+" is too large to look everywhere for protected files (.git/hooks and such): those that were not found can be changed")
@@ -169,8 +172,9 @@ func (v *view) protectNative(unprotect []string) {
 const maxLook = 50_000
 
 // findProtected walks a directory of the host, breadth first, for paths that a write
-// grant does not cover.
-func findProtected(top string, unprotect []string) (found []string, complete bool) {
+// grant does not cover, and for the directories that lead to such names, which must
+// stay where they are.
+func findProtected(top string, unprotect []string) (found, pins []string, complete bool) {
 	subject := perm.NewSubject(perm.SubjectSpec{
 		Caps:  abi.Caps(abi.CapFileRead, abi.CapFileWrite),
 		Paths: []perm.PathRule{{Guest: top, Right: perm.Write, Host: top}}, Unprotect: unprotect, FoldCase: foldsCase(),
@@ -186,18 +190,21 @@ func findProtected(top string, unprotect []string) (found []string, complete boo
 		}
 		for _, e := range entries {
 			if left--; left < 0 {
-				return found, false
+				return found, pins, false
 			}
 			p := filepath.Join(dir, e.Name())
 			switch {
 			case subject.Protected(p, e.IsDir()):
 				found = append(found, p)
 			case e.IsDir():
+				if subject.Leads(p) {
+					pins = append(pins, p)
+				}
 				queue = append(queue, p)
 			}
 		}
 	}
-	return found, true
+	return found, pins, true
 }
 
 // setting describes the surroundings of a native program, with a handle on everything

@@ -87,7 +87,7 @@ func (h handler) Status() control.Status {
 		Processes: []control.Process{{
 			PID: kp.PID, Program: kp.Program, State: kp.State().String(),
 			WallNS: int64(time.Since(kp.Created())), CPUNS: int64(kp.CPUTime()),
-			MemoryBytes: kp.Account().Used(abi.LimitMemory), Syscalls: kp.Syscalls.Load(), Denials: total,
+			MemoryBytes: kp.Account().Used(abi.LimitMemory) + kp.Resident.Load(), Syscalls: kp.Syscalls.Load(), Denials: total,
 		}},
 	}
 }

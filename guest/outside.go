@@ -134,7 +134,7 @@ type Mount struct {
 	Kind  MountKind
 	Host  string   // of a Bind: the real host path, for messages
 	File  *os.File // of a Bind: an O_PATH handle that was checked
-	Write bool     // of a Bind: changes reach the host
+	Write bool     // of a Bind: changes reach the host; of a Frozen: only its place is frozen
 	Data  string   // content of a Text, target of a Link
 	Dir   bool     // of a Bind, Mask, or Frozen: it is a directory
 	// Source says who asked for it: default, flag, manifest:12, profile.

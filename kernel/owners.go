@@ -273,6 +273,7 @@ func (h host) Wake()                   { h.p.Wake() }
 func (h host) Used(u guest.Usage) {
 	p := h.p
 	sum := p.ObserveCPU(u.CPU)
+	p.Resident.Store(u.Memory)
 	p.Account().Observe(abi.LimitMemory, u.MemoryPeak)
 	p.Account().Observe(abi.LimitProcesses, u.Processes)
 	p.BytesRead.Store(max(p.BytesRead.Load(), u.BytesRead))

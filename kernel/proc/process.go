@@ -53,6 +53,9 @@ type Process struct {
 	end    atomic.Pointer[End]
 	wake   atomic.Pointer[func()]
 
+	// Resident is the memory that a process uses which the host limits, in bytes.
+	Resident atomic.Uint64
+
 	cpu     atomic.Int64 // ns on a vCPU, or of the host processes it consists of
 	pressed atomic.Bool  // a growth of memory was refused and none succeeded since
 	current *abi.Call    // being served; set and read on whoever serves it

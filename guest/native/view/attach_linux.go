@@ -85,7 +85,7 @@ func (r *Root) partAt(p *part, at *place) (string, error) {
 		if p.Kind == guest.Mask {
 			return "", r.blank(at)
 		}
-		return "", r.freeze(at)
+		return "", r.freeze(at, p.Write)
 	}
 	return "", fmt.Errorf("mount kind %d is not known", p.Kind)
 }
@@ -142,9 +142,14 @@ func (r *Root) blank(at *place) error {
 	return r.mountStaged(blankName, at)
 }
 
-// freeze mounts what is there over itself, read-only.
-func (r *Root) freeze(at *place) error {
-	tree, err := cloneTree(at.fd, at.dir(), unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_RDONLY)
+// freeze mounts what is there over itself, read-only. With pinned only its place is
+// fixed: a mount point cannot be renamed or removed, nor become a link.
+func (r *Root) freeze(at *place, pinned bool) error {
+	attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
+	if !pinned {
+		attr |= unix.MOUNT_ATTR_RDONLY
+	}
+	tree, err := cloneTree(at.fd, at.dir(), attr)
 	if err != nil {
 		return err
 	}
