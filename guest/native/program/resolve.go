@@ -270,8 +270,8 @@ func (r *resolver) add(paths []string) string {
 	}
 	fix := "add " + grants(paths)
 	for _, p := range paths {
-		if !isDir(p) {
-			return fix
+		if !isDir(p) || unfit(p) || private(p) {
+			return fix // --toolchain would not grant it
 		}
 	}
 	return fix + ", or --toolchain"
