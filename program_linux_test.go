@@ -20,6 +20,14 @@ func (anyNative) Close() error { return nil }
 func (anyNative) Load(context.Context, guest.Source) (guest.Program, error) {
 	return nil, &guest.LoadError{Reason: "nothing is loaded here"}
 }
+func (anyNative) Enforcement() (map[string]string, []string) { return nil, nil }
+
+// kernelWith is a kernel whose native domain is d, or could not be opened.
+func kernelWith(d nativeDomain, err error) *Kernel {
+	k := &Kernel{}
+	k.native.once.Do(func() { k.native.domain, k.native.err = d, err })
+	return k
+}
 
 // TestLoadFindsTheDomain: a module is read, Go is compiled, anything else is the
 // native domain's and stays in its file.
@@ -36,7 +44,7 @@ func TestLoadFindsTheDomain(t *testing.T) {
 	module, elf, script := file("m.wasm", wasm), file("elf", "\x7fELF\x02"), file("script", "#!/bin/sh\n")
 	text, short, empty := file("text", "hello"), file("short", "\x00a"), file("empty", "")
 	source := file("pkg/main.go", "package main\n")
-	host, wasmOnly := &Kernel{native: anyNative{}}, &Kernel{}
+	host, wasmOnly := kernelWith(anyNative{}, nil), kernelWith(nil, errors.New("no namespaces"))
 	for _, c := range []struct {
 		name   string
 		k      *Kernel
@@ -102,7 +110,7 @@ func TestToolchainGrants(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	k := &Kernel{native: anyNative{}}
+	k := kernelWith(anyNative{}, nil)
 	given := append(make([]Grant, 0, 4), Grant{Kind: GrantRead, Host: "/usr/share", Source: "flag"})
 	spec := Spec{Program: shim, Toolchain: true, Grants: given}
 	if _, domain, err := k.load(&spec); err != nil || domain != "native" {
