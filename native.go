@@ -202,6 +202,9 @@ func (p *Process) native(ks *kernel.Spec) {
 		return openStreams(kp, &Spec{}) // its own are copied by its instance
 	}
 	ks.Preopens, ks.Listen = nil, nil
+	// The host's name for it may be another file there, or none: an interpreter of a
+	// virtual environment finds that by the name it was started under.
+	ks.Args[0] = p.exec
 	ks.Grace = p.spec.KillAfter
 	if ks.Grace == 0 {
 		ks.Grace = 2 * time.Second

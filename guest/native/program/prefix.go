@@ -9,7 +9,11 @@ import (
 // Prefix returns the directory that the program at the real path was installed in
 // as a whole, with its libraries. It reports false where there is none that could
 // be granted: a home directory, the root, and the like are never an answer.
-func Prefix(real string) (string, bool) {
+func Prefix(real string) (string, bool) { return prefix(real, false) }
+
+// prefix is Prefix; with runtime only an installed runtime that is known as one
+// counts, not whatever has the shape of an installation.
+func prefix(real string, runtime bool) (string, bool) {
 	p, err := filepath.EvalSymlinks(real)
 	if err != nil {
 		return "", false
@@ -25,13 +29,13 @@ func Prefix(real string) (string, bool) {
 		if unfit(d) {
 			break
 		}
-		if marked(d) {
+		if !private(d) && marked(d) {
 			return d, true
 		}
 		d = filepath.Dir(d)
 	}
 	// No runtime that is known: at least it must have the shape of an installation.
-	if b := filepath.Base(filepath.Dir(p)); b != "bin" && b != "sbin" && b != "libexec" {
+	if b := filepath.Base(filepath.Dir(p)); runtime || b != "bin" && b != "sbin" && b != "libexec" {
 		return "", false
 	}
 	d = filepath.Dir(filepath.Dir(p))
@@ -88,14 +92,14 @@ func unfit(d string) bool {
 	return false
 }
 
-// private reports whether d is a place where programs keep settings and secrets
-// beside what is installed there: ~/.local, ~/.cargo, and the like.
+// private reports whether d is a place where settings and secrets stand beside what
+// is installed there: ~/.local, ~/.cargo, a project with an environment in it.
 func private(d string) bool {
 	switch filepath.Base(d) {
 	case ".local", ".cargo", ".config", ".npm", ".cache", ".docker", ".kube":
 		return true
 	}
-	return exists(filepath.Join(d, ".git"))
+	return exists(filepath.Join(d, ".git")) || exists(filepath.Join(d, ".env"))
 }
 
 func exists(p string) bool {

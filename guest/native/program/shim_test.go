@@ -315,6 +315,12 @@ func TestPrefix(t *testing.T) {
 			return w.program("home2/v/bin/x")
 		}, ""},
 		{"local", func() string { w.mkdir("home/u/.local/share"); return w.program("home/u/.local/bin/x") }, ""},
+		{"pip's user directory", func() string { w.mkdir("home/u/.local/lib/python3.12"); return w.program("home/u/.local/bin/pytest") }, ""},
+		{"environment that is a project", func() string {
+			w.mkdir("project/p/.git")
+			w.file("project/p/pyvenv.cfg", "", 0o644)
+			return w.program("project/p/bin/python")
+		}, ""},
 		{"cargo", func() string { w.mkdir("home/u/.cargo/lib"); return w.program("home/u/.cargo/bin/x") }, ""},
 		{"missing", func() string { return w.at("no/bin/x") }, ""},
 		{"system", func() string { return "/bin/sh" }, ""},
@@ -329,6 +335,40 @@ func TestPrefix(t *testing.T) {
 			t.Errorf("%s: %q %v, want %q", c.name, got, ok, want)
 		}
 	}
+}
+
+// TestToolchainTrustsNoFile: a #! line or a pyvenv.cfg cannot choose a directory to
+// be read that is no installed runtime.
+func TestToolchainTrustsNoFile(t *testing.T) {
+	w := newWorld(t)
+	w.mkdir("work/secrets/lib")
+	w.program("work/secrets/bin/python3")
+	script := w.file("project/x", "#!WORLD/work/secrets/bin/python3\n", 0o755)
+	w.file("project/venv/pyvenv.cfg", "home = WORLD/work/secrets/bin\n", 0o644)
+	w.program("project/venv/bin/python")
+	for _, c := range []struct {
+		program string
+		want    []string
+	}{{script, nil}, {w.at("project/venv/bin/python"), []string{w.at("project/venv")}}} {
+		in, err := Toolchain(c.program, w.surroundings())
+		if err != nil || !slices.Equal(in.Dirs, c.want) {
+			t.Errorf("%s: %+v, %v, want %q", c.program, in, err, c.want)
+		}
+	}
+	for _, version := range []string{"../../../../work/secrets", "/work/secrets", "3.9.1/../../../../../work/secrets", "."} {
+		w.env["PYENV_VERSION"] = version
+		if in, err := Toolchain(w.pyenvOnce(), w.surroundings()); err == nil {
+			t.Errorf("PYENV_VERSION=%s: %+v", version, in)
+		}
+	}
+}
+
+// pyenvOnce installs one version of Python with pyenv, unless it is there.
+func (w *world) pyenvOnce() string {
+	if shim := w.at("home/u/.pyenv/shims/python3"); exists(shim) {
+		return shim
+	}
+	return w.pyenv("3.9.1")
 }
 
 // TestErrorsAreWhole: a refusal of Toolchain or Resolve is an *Error and never a

@@ -13,7 +13,9 @@ type Install struct {
 
 // Toolchain finds the installations that a program needs: its own, that of its
 // interpreter, and the base of a virtual environment. What every guest sees
-// without asking is not among them. Errors are *[Error]s.
+// without asking is not among them. Interpreters and bases are named by files that
+// the caller may not have written; of theirs only a known runtime counts, so that
+// no #! line picks a directory to be read. Errors are *[Error]s.
 func Toolchain(host string, s Surroundings) (*Install, error) {
 	in := &Install{Program: host}
 	abs, err := absolute(host)
@@ -40,7 +42,7 @@ func Toolchain(host string, s Surroundings) (*Install, error) {
 				return nil, hostError(host, sh.real, err)
 			}
 		}
-		in.add(names)
+		in.add(names, depth > 0)
 		im, e := examine(names[len(names)-1])
 		if e != nil || im.form != formScript {
 			break // what does not start is for Resolve to say
@@ -55,7 +57,7 @@ func Toolchain(host string, s Surroundings) (*Install, error) {
 }
 
 // add records the installations that the names of a program lie in.
-func (in *Install) add(names []string) {
+func (in *Install) add(names []string, runtime bool) {
 	put := func(d string) {
 		for _, top := range [...]string{"/usr", "/nix/store"} {
 			if beneath(d, top) {
@@ -66,11 +68,11 @@ func (in *Install) add(names []string) {
 			in.Dirs = append(in.Dirs, d)
 		}
 	}
-	if v := venvOf(names); v != "" && !unfit(v) {
+	if v := venvOf(names); v != "" && !unfit(v) && !private(v) {
 		put(v)
 		if home := venvHome(v); home != "" {
 			for _, n := range [...]string{"python3", "python", "pypy3"} {
-				if d, ok := Prefix(filepath.Join(home, n)); ok {
+				if d, ok := prefix(filepath.Join(home, n), true); ok {
 					put(d)
 					break
 				}
@@ -79,7 +81,7 @@ func (in *Install) add(names []string) {
 	}
 	// Only the real file's: a link into an installation is followed by the guest
 	// as well, and where it stands is no installation.
-	if d, ok := Prefix(names[len(names)-1]); ok {
+	if d, ok := prefix(names[len(names)-1], runtime); ok {
 		put(d)
 	}
 }
