@@ -241,9 +241,6 @@ func (t *Tree) finish() {
 	errs = append(errs, c.starter.err)
 	stats, err := c.stats()
 	errs = append(errs, err)
-	// Not before the rest is dying: whoever starts a program without a gate is told
-	// that there is no such call.
-	errs = append(errs, c.kill(), t.lower())
 	if t.started.Load() {
 		errs = append(errs, <-t.execErr) // its socket has closed
 	}
@@ -255,6 +252,9 @@ func (t *Tree) finish() {
 	}
 	// With the last process the counts are complete.
 	errs = append(errs, c.close())
+	// Not before everyone is gone: whoever starts a program without a gate is told that
+	// there is no such call.
+	errs = append(errs, t.lower())
 	e.Usage = usageOf(&stats)
 	e.Usage.CPU = c.starter.cpu()
 	e.Usage.BytesRead, e.Usage.BytesWritten = c.starter.io.read, c.starter.io.written
