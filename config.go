@@ -21,8 +21,9 @@ type Config struct {
 	// processors that Go may use and at least one. GOMAXPROCS is never changed;
 	// it should exceed VCPUs, or timers and input wait for the guests.
 	VCPUs int
-	// Helper is the command line of the compile child, a program that calls
-	// [Helper] first thing in main. Empty means this executable.
+	// Helper is the command line of the compile child, and of the process that starts
+	// native programs for an ordinary user: a program that calls [Helper] first thing
+	// in main. Empty means this executable.
 	Helper []string
 	// InProcess compiles in this process, without limits, instead of in a child.
 	// It is for programs that are trusted, such as tests and benchmarks.

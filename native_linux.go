@@ -1,6 +1,7 @@
 package agentos
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,11 @@ const hasNative = true
 
 // openNative opens the domain of native programs, which probes the host.
 func openNative(k *Kernel) (nativeDomain, error) {
-	d, err := native.New(native.Options{ID: kernelID(), Ready: k.config.NativeReady, NoNamespaces: k.config.NoNamespaces})
+	id, err := kernelID()
+	if err != nil {
+		return nil, err
+	}
+	d, err := native.New(native.Options{ID: id, Ready: k.config.NativeReady, NoNamespaces: k.config.NoNamespaces, Helper: k.config.Helper})
 	if err != nil {
 		return nil, err
 	}
@@ -37,14 +42,18 @@ func openNative(k *Kernel) (nativeDomain, error) {
 }
 
 // kernelID names this kernel among all that ever ran on this host since it booted: by
-// its process's number and when that began, in its pid namespace.
-func kernelID() string {
-	ns, err := os.Readlink("/proc/self/ns/pid") // "pid:[4026531836]"
-	if err != nil {
-		ns = "0" // without /proc there are no native programs either
+// its process's number and when that began, in its pid namespace, and a random number,
+// since a process may have several.
+func kernelID() (string, error) {
+	var b [4]byte
+	if _, err := rand.Read(b[:]); err != nil {
+		return "", err
 	}
-	return fmt.Sprintf("%s-%d-%d", strings.Trim(strings.TrimPrefix(ns, "pid:"), "[]"), os.Getpid(), native.Started(os.Getpid()))
+	return fmt.Sprintf("%s-%d-%d-%x", native.PIDNamespace(), os.Getpid(), native.Started(os.Getpid()), b), nil
 }
+
+// nativeHelper makes this process a helper of the native domain if it was started as one.
+func nativeHelper() { native.HelperMain() }
 
 // callerUser is who the caller is to its native programs.
 func callerUser() guest.User {

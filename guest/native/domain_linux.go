@@ -12,23 +12,28 @@ import (
 // Options configure the domain.
 type Options struct {
 	// ID tells this kernel from others on the host, for the names of control groups.
+	// It begins with [launch.PIDNamespace], the number of this process, and
+	// [launch.Started] of it, divided by "-".
 	ID string
 	// Ready is how many sandboxes are kept ready after the first run; 0 keeps none.
 	Ready int
 	// NoNamespaces makes do without namespaces, as on a host that refuses them.
 	NoNamespaces bool
+	// Helper is the command line of a program that calls [HelperMain] first of all,
+	// for what this process cannot do itself. Empty means this executable.
+	Helper []string
 }
 
 // Domain runs Linux programs. It implements [guest.Domain].
 type Domain struct {
-	launcher *launch.Launcher
+	launcher launcher
 }
 
 var _ guest.Domain = (*Domain)(nil)
 
-// New probes the host and opens the domain.
+// New probes the host and opens the domain, with the best floor that there is.
 func New(o Options) (*Domain, error) {
-	l, err := launch.New(launch.Options{Name: o.ID, Ready: o.Ready, NoNamespaces: o.NoNamespaces})
+	l, err := open(&o)
 	if err != nil {
 		return nil, err
 	}

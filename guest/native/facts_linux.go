@@ -2,9 +2,8 @@ package native
 
 import (
 	"maps"
-	"os"
-	"strconv"
-	"strings"
+
+	"github.com/agentos-kernel/agentos/guest/native/launch"
 )
 
 // Enforcement says what stands behind each protection here, and in sentences what is
@@ -16,20 +15,7 @@ func (d *Domain) Enforcement() (map[string]string, []string) {
 
 // Started returns when a process began, in ticks since the host booted; 0 if there is
 // no such process.
-func Started(pid int) uint64 {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0
-	}
-	// The name, in parentheses, may hold anything.
-	_, rest, _ := strings.Cut(string(b[strings.LastIndexByte(string(b), ')')+1:]), " ")
-	fields := strings.Fields(rest)
-	if len(fields) < 20 {
-		return 0
-	}
-	n, err := strconv.ParseUint(fields[19], 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
+func Started(pid int) uint64 { return launch.Started(pid) }
+
+// PIDNamespace names the pid namespace of this process.
+func PIDNamespace() string { return launch.PIDNamespace() }

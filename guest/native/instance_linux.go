@@ -24,7 +24,7 @@ const draining = time.Second
 type Instance struct {
 	host    guest.Outside
 	set     *guest.Setting
-	tree    *launch.Tree
+	tree    tree
 	streams *stream.Streams
 
 	begun bool          // only touched inside Resume
@@ -45,10 +45,10 @@ var (
 	_ guest.Resizer  = (*Instance)(nil)
 )
 
-func newInstance(ctx context.Context, l *launch.Launcher, host guest.Outside) (_ *Instance, err error) {
+func newInstance(ctx context.Context, l launcher, host guest.Outside) (_ *Instance, err error) {
 	set := host.Setting()
 	in := &Instance{host: host, set: set, ended: make(chan struct{}), quit: make(chan struct{})}
-	in.tree, err = l.Start(ctx, &launch.Job{
+	in.tree, err = l.start(ctx, &launch.Job{
 		Program: set.Program, Args: set.Args, Env: set.Env, Dir: set.Dir, User: set.User, Mounts: set.Mounts,
 		Limits: set.Limits, BestEffort: set.BestEffort,
 		Terminal: set.Terminal != nil, Stdio: in.stdio, Ran: host.Ran,
@@ -162,15 +162,24 @@ func (in *Instance) watch() {
 			return
 		case <-t.C:
 		}
-		u, err := in.tree.Usage()
+		u, over, err := in.tree.Usage()
 		if err != nil {
 			continue // it is ending
 		}
 		in.host.Used(u)
-		if over := in.tree.Over(&u); over != "" {
-			in.host.Broke(abi.CauseMemoryLimit, over)
+		if over != nil {
+			in.host.Broke(excessCause(over), over.Detail)
 		}
 	}
+}
+
+// excessCause returns the cause of an end by a limit that only supervision holds. Where
+// a group or the file system holds it there is none: the program is told.
+func excessCause(x *launch.Excess) abi.Cause {
+	if x.Limit == "pids" {
+		return abi.CauseKilled
+	}
+	return abi.CauseMemoryLimit // private files count as memory
 }
 
 // end begins the end of a program that is to die: TERM and a grace where it has one,

@@ -204,7 +204,9 @@ func TreeUsage(pids []int) (Stats, error) {
 		}
 		text, err = os.ReadFile(fmt.Sprintf("/proc/%d/io", pid))
 		if err != nil {
-			if !gone(err) {
+			// One that has made itself unreadable keeps its bytes to itself, and must
+			// not get out of its limits by that.
+			if !gone(err) && !errors.Is(err, unix.EACCES) {
 				errs = append(errs, fmt.Errorf("process %d: %w", pid, err))
 			}
 			continue

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,8 +27,13 @@ type cell struct {
 	group   *cgroup.Group // nil where none can be made
 	stage   stage
 	root    *view.Root // nil without namespaces, and once sealed
-	watched bool       // limits are held by supervision
+	watch   supervision
 	pinned  int        // processors that the tree may use, 0 for all
+	counted bool       // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
+	nproc   uint64     // RLIMIT_NPROC of its processes, 0 for none
+	ending  sync.Mutex // held while orphans are reaped
+	orphans ioCounts   // of those that were left to this process and reaped by it
+	ground  *ground    // of the private files without namespaces
 	left    []string   // what of the view's masks could not be put on
 }
 
@@ -103,6 +109,10 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 	if c.init, err = fork(c.l.initImage, "init", attr); err != nil {
 		return err
 	}
+	if attr, err = c.l.starterAttr(attr); err != nil {
+		return err
+	}
+	c.counted = attr.Cloneflags != 0
 	if c.starter, err = fork(c.l.starterImage, "starter", attr); err != nil {
 		return err
 	}
@@ -172,6 +182,9 @@ func (c *cell) kill() error {
 	if c.group != nil {
 		err = errors.Join(err, c.group.Kill())
 	}
+	if c.l.o.Alone {
+		err = errors.Join(err, c.killOrphans())
+	}
 	return err
 }
 
@@ -199,7 +212,7 @@ func (c *cell) close() error {
 	if c.group != nil {
 		errs = append(errs, c.group.Close())
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, c.ground.close())...)
 }
 
 // openImages makes the stubs' executables.

@@ -6,7 +6,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/guest/native/stub"
 )
 
@@ -48,16 +47,4 @@ func (t *Tree) execError(err error) error {
 		return &ExecError{t.job.Program, "execve", unix.E2BIG}
 	}
 	return err
-}
-
-// Over says that the tree is over a limit which is held by supervision here; "" if
-// it is not.
-func (t *Tree) Over(u *guest.Usage) string {
-	if !t.cell.watched {
-		return ""
-	}
-	if max := t.job.Limits.Memory; max > 0 && u.Memory > max {
-		return fmt.Sprintf("its processes together used %d bytes of memory, of %d", u.Memory, max)
-	}
-	return ""
 }

@@ -44,11 +44,25 @@ type End struct {
 	Took     time.Duration // from the end of the program to the end of the last process
 }
 
+// Excess is a limit that a tree is over and that nothing but who looks at it holds.
+type Excess struct {
+	Limit  string // "memory", "pids", or "disk"
+	Detail string
+}
+
 // Facts say what the floor is made of on this host, for reports and doctor.
 type Facts struct {
-	Floor    string            // "namespaces" or "no namespaces"
-	Why      string            // why there are no namespaces
+	Floor    string            // one of the Floor constants
+	Why      string            // why it is not a better one
+	Fix      string            // what would change that
 	Landlock int               // ABI, 0 for none
 	Enforced map[string]string // protection → what enforces it
 	Weak     []string          // sentences: what is weaker here than it could be, and what to do
 }
+
+// The floors, best first.
+const (
+	FloorRoot = "namespaces"
+	FloorUser = "namespaces in a user namespace"
+	FloorBare = "no namespaces"
+)

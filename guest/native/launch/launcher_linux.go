@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/guest/native/cgroup"
 	"github.com/agentos-kernel/agentos/guest/native/landlock"
 	"github.com/agentos-kernel/agentos/guest/native/seccomp"
@@ -22,8 +23,16 @@ type Options struct {
 	Name string
 	// Ready is how many cells are kept ready once a first one was used.
 	Ready int
-	// NoNamespaces makes do without them, as on a host that refuses them.
+	// UserNamespace says that this process is alone in a user namespace.
+	UserNamespace bool
+	// NoNamespaces makes do without them, as on a host that refuses them. The process
+	// must serve one tree only, Alone.
 	NoNamespaces bool
+	// Alone says that every child of this process will be of one tree. It becomes the
+	// parent of the tree's orphans.
+	Alone bool
+	// Scratch is the directory for the private files of trees without namespaces.
+	Scratch string
 }
 
 // Launcher starts trees.
@@ -63,6 +72,10 @@ func New(o Options) (_ *Launcher, err error) {
 	if err := l.probe(); err != nil {
 		return nil, err
 	}
+	if err := l.sweep(); err != nil {
+		return nil, err
+	}
+	l.facts = l.describe()
 	l.filter, err = seccomp.Assemble(seccomp.Options{Gate: l.listenFlags != 0, NoNamespaces: !l.namespaces})
 	return l, err
 }
@@ -169,31 +182,49 @@ func (l *Launcher) Close() error {
 	return errors.Join(errs...)
 }
 
+// ErrNoNamespaces is why a launcher cannot be made by who may not make namespaces.
+var ErrNoNamespaces = errors.New("namespaces cannot be made")
+
 // probe finds out what this host has, by trying it.
 func (l *Launcher) probe() error {
 	l.listenFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
-	l.facts = Facts{Landlock: l.landlock, Enforced: map[string]string{}}
 	l.namespaces = !l.o.NoNamespaces
-	if l.namespaces {
-		if err := tryNamespaces(); err != nil {
-			l.namespaces, l.facts.Why = false, err.Error()
-		}
-	} else {
-		l.facts.Why = "they were left out"
+	switch {
+	case !l.namespaces && l.landlock == 0:
+		return fmt.Errorf("without namespaces programs are confined by Landlock, and %w", landlock.ErrMissing)
+	case !l.namespaces && !l.o.Alone:
+		return errors.New("without namespaces every tree needs a process of its own to be the parent of its orphans")
 	}
-	if !l.namespaces && l.landlock == 0 {
-		return fmt.Errorf("neither namespaces (%s) nor Landlock are available", l.facts.Why)
+	if l.o.Alone {
+		if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+			return fmt.Errorf("PR_SET_CHILD_SUBREAPER: %w", err)
+		}
+	}
+	if l.namespaces {
+		if err := l.tryNamespaces(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-// tryNamespaces makes the namespaces of a cell and lets them go.
-func tryNamespaces() error {
+// tryNamespaces makes the namespaces of a cell and lets them go. In a user namespace it
+// makes all of a cell: there what is mounted may be refused as well.
+func (l *Launcher) tryNamespaces() error {
+	if l.o.UserNamespace {
+		c, err := l.newCell(stage{user: guest.User{UID: unix.Geteuid(), GID: unix.Getegid()}, mounts: []guest.Mount{
+			{Guest: "/dev", Kind: guest.Devices, Dir: true}, {Guest: "/proc", Kind: guest.Procs, Dir: true},
+		}})
+		if err != nil {
+			return fmt.Errorf("%w: %w", ErrNoNamespaces, err)
+		}
+		return c.close()
+	}
 	t := newThread()
 	defer t.retire()
 	return t.do(func() error {
 		if err := unix.Unshare(namespaces); err != nil {
-			return fmt.Errorf("unshare: %w", err)
+			return fmt.Errorf("%w: unshare: %w", ErrNoNamespaces, err)
 		}
 		return nil
 	})

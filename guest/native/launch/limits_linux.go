@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -18,8 +20,13 @@ type rlimit struct {
 	soft, hard uint64
 }
 
+// supervision is what of a tree's limits is held by looking at it.
+type supervision struct {
+	memory, pids, disk bool
+}
+
 // rlimits returns the limits that every process of a tree inherits.
-func (l *Launcher) rlimits(b *guest.Bounds) []rlimit {
+func (c *cell) rlimits(b *guest.Bounds) []rlimit {
 	r := []rlimit{
 		{unix.RLIMIT_CORE, 0, 0}, // a core file would be written by the host, by a pattern that it knows
 		{unix.RLIMIT_RTPRIO, 0, 0},
@@ -33,6 +40,13 @@ func (l *Launcher) rlimits(b *guest.Bounds) []rlimit {
 		// second later, should the kernel be too slow.
 		s := uint64(math.Ceil(b.CPUTime.Seconds())) + 1
 		r = append(r, rlimit{unix.RLIMIT_CPU, s, s + 1})
+	}
+	if c.watch.memory {
+		// A single process cannot get far between two looks.
+		r = append(r, rlimit{unix.RLIMIT_DATA, 2 * b.Memory, 2 * b.Memory})
+	}
+	if c.nproc > 0 {
+		r = append(r, rlimit{unix.RLIMIT_NPROC, c.nproc, c.nproc})
 	}
 	return r
 }
@@ -60,8 +74,12 @@ func (c *cell) limit(b *guest.Bounds, bestEffort bool) (missing []string, err er
 	var errs []error
 	for _, u := range unmet {
 		switch {
-		case u.Limit == cgroup.LimitMemory || u.Limit == cgroup.LimitPids:
-			c.watched = true // by supervision, which says so in the facts
+		case u.Limit == cgroup.LimitMemory:
+			c.watch.memory = true // the facts say so
+		case u.Limit == cgroup.LimitPids && c.counted:
+			c.nproc = b.Pids
+		case u.Limit == cgroup.LimitPids:
+			c.watch.pids = true
 		case u.Limit == cgroup.LimitCPUs && whole(b.CPUs):
 			c.pinned = int(b.CPUs) // to that many processors
 		case u.Limit == cgroup.LimitWeight:
@@ -72,6 +90,7 @@ func (c *cell) limit(b *guest.Bounds, bestEffort bool) (missing []string, err er
 			errs = append(errs, u)
 		}
 	}
+	c.watch.disk = c.init == nil && b.Disk > 0
 	return missing, errors.Join(errs...)
 }
 
@@ -82,31 +101,54 @@ func (c *cell) affinity() int { return min(c.pinned, runtime.NumCPU()) }
 
 // stop freezes every process of the cell.
 func (c *cell) stop() error {
-	if c.group == nil {
-		return signalTree(c.starter.pid, unix.SIGSTOP)
+	if c.group == nil || !c.l.groups.Has("freezer") {
+		return c.signalTree(unix.SIGSTOP)
 	}
 	return c.group.Freeze()
 }
 
 // resume undoes stop.
 func (c *cell) resume() error {
-	if c.group == nil {
-		return signalTree(c.starter.pid, unix.SIGCONT)
+	if c.group == nil || !c.l.groups.Has("freezer") {
+		return c.signalTree(unix.SIGCONT)
 	}
 	return c.group.Thaw()
 }
 
-// signalTree sends a signal to a process and all its descendants, until it finds no
-// more of them.
-func signalTree(root int, sig unix.Signal) error {
+// top is the process beneath which every process of the tree is, but for the program
+// itself in a pid namespace.
+func (c *cell) top() int {
+	switch {
+	case c.init != nil:
+		return c.init.pid
+	case c.l.o.Alone:
+		return os.Getpid()
+	}
+	return c.starter.pid
+}
+
+// processes returns the processes of the tree, without top.
+func (c *cell) processes() ([]int, error) {
+	pids, err := cgroup.Descendants(c.top())
+	if c.init != nil {
+		more, merr := cgroup.Descendants(c.starter.pid)
+		if merr == nil { // else the program has ended, and top has its children
+			pids = append(append(pids, more...), c.starter.pid)
+		}
+	}
+	return pids, err
+}
+
+// signalTree sends a signal to every process of the cell, until it finds no more.
+func (c *cell) signalTree(sig unix.Signal) error {
 	seen := map[int]bool{}
 	for range 100 {
-		pids, err := cgroup.Descendants(root)
+		pids, err := c.processes()
 		if err != nil {
-			return fmt.Errorf("descendants of %d: %w", root, err)
+			return err
 		}
 		fresh := false
-		for _, pid := range append(pids, root) {
+		for _, pid := range pids {
 			if seen[pid] {
 				continue
 			}
@@ -124,18 +166,39 @@ func signalTree(root int, sig unix.Signal) error {
 
 // stats are what the cell's processes have used.
 func (c *cell) stats() (cgroup.Stats, error) {
+	var s cgroup.Stats
+	var err error
 	if c.group != nil {
-		return c.group.Stats()
+		s, err = c.group.Stats()
 	}
-	root := c.starter.pid
+	if c.group != nil && c.l.groups.Has("memory") && c.l.groups.Has("pids") && c.l.groups.Has("cpuacct") {
+		return s, err
+	}
+	pids, lerr := c.processes()
 	if c.init != nil {
-		root = c.init.pid
+		pids = append(pids, c.init.pid) // has the time of those that it reaped
 	}
-	pids, err := cgroup.Descendants(root)
-	if err != nil {
-		return cgroup.Stats{}, err
+	seen, serr := cgroup.TreeUsage(pids)
+	if c.init != nil {
+		seen.Pids -= min(seen.Pids, 1)
+		seen.PidsPeak = seen.Pids
 	}
-	return cgroup.TreeUsage(append(pids, root, c.starter.pid))
+	if c.l.o.Alone {
+		var r unix.Rusage
+		serr = errors.Join(serr, unix.Getrusage(unix.RUSAGE_CHILDREN, &r))
+		seen.CPU += time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	if !c.l.groups.Has("memory") {
+		s.Memory, s.MemoryPeak = seen.Memory, seen.MemoryPeak
+	}
+	if !c.l.groups.Has("pids") {
+		s.Pids, s.PidsPeak = seen.Pids, seen.PidsPeak
+	}
+	if !c.l.groups.Has("cpuacct") {
+		s.CPU = seen.CPU
+	}
+	s.BytesRead, s.BytesWritten = seen.BytesRead, seen.BytesWritten
+	return s, errors.Join(err, lerr, serr)
 }
 
 // usage is stats in the kernel's terms.

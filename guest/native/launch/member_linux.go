@@ -3,6 +3,7 @@ package launch
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ type member struct {
 	pid   int
 	pidfd *os.File
 	end   *os.File // our end of its socket
+	bytes *os.File // its /proc/PID/io, opened while an ordinary user may; nil if there is none
 
 	gone chan struct{} // closed once it was reaped
 	// Valid once gone is closed.
@@ -63,6 +65,9 @@ func fork(image *os.File, name string, attr *syscall.SysProcAttr) (*member, erro
 		return nil, errors.Join(err, werr)
 	}
 	m.pidfd = os.NewFile(uintptr(fd), "pidfd "+name)
+	if m.bytes, err = os.Open("/proc/" + strconv.Itoa(m.pid) + "/io"); err != nil {
+		m.bytes = nil // no accounting in this kernel, or it is dead already
+	}
 	go m.watch()
 	return m, nil
 }
@@ -82,8 +87,11 @@ func (m *member) watch() {
 			}
 		})
 	}
-	// As a zombie it still shows what it read and wrote.
-	m.io = readIO(m.pid)
+	// As a zombie it still shows what it read and wrote, to who has the file open.
+	if m.bytes != nil {
+		m.io = parseIO(m.bytes)
+		err = errors.Join(err, m.bytes.Close())
+	}
 	for {
 		_, werr := syscall.Wait4(m.pid, &m.status, 0, &m.usage)
 		if werr == syscall.EINTR {
@@ -124,13 +132,23 @@ func (m *member) cpu() time.Duration {
 	return time.Duration(m.usage.Utime.Nano() + m.usage.Stime.Nano())
 }
 
-// readIO reads the counts of a process; nothing if it cannot be read.
-func readIO(pid int) (c ioCounts) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/io")
+// readIO reads the counts of a process; nothing if they cannot be read.
+func readIO(pid int) ioCounts {
+	f, err := os.Open("/proc/" + strconv.Itoa(pid) + "/io")
 	if err != nil {
-		return c // e.g. no task I/O accounting in this kernel
+		return ioCounts{} // e.g. no task I/O accounting in this kernel
 	}
-	for line := range strings.Lines(string(b)) {
+	defer func() { _ = f.Close() }() // only read from
+	return parseIO(f)
+}
+
+func parseIO(f *os.File) (c ioCounts) {
+	b := make([]byte, 512) // seven short lines
+	n, err := f.ReadAt(b, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return c
+	}
+	for line := range strings.Lines(string(b[:n])) {
 		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		n, err := strconv.ParseUint(value, 10, 64)
 		if err != nil {

@@ -30,9 +30,10 @@ type Tree struct {
 	started atomic.Bool
 	execErr chan error // receives one error, or nil, once started
 
-	mu   sync.Mutex
-	gate *gate // guarded by mu; nil before Go
-	gone bool  // guarded by mu; no gate may be opened any more
+	mu     sync.Mutex
+	looked time.Time // guarded by mu; when the disk was looked at
+	gate   *gate     // guarded by mu; nil before Go
+	gone   bool      // guarded by mu; no gate may be opened any more
 }
 
 // Start prepares a tree: when it returns, everything is in place and nothing of the
@@ -52,8 +53,13 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
 		return nil, err
 	}
-	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, limits: l.rlimits(&job.Limits), terminal: -1}
+	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, limits: c.rlimits(&job.Limits), terminal: -1}
 	conf.cpus = c.affinity()
+	if !l.namespaces {
+		if err := c.settle(&t.job); err != nil {
+			return nil, err
+		}
+	}
 	if err := t.dress(&conf); err != nil {
 		return nil, err
 	}
@@ -215,14 +221,16 @@ func (t *Tree) Kill() error {
 	return err
 }
 
-// Usage returns what the tree has used so far.
-func (t *Tree) Usage() (guest.Usage, error) {
+// Usage returns what the tree has used so far, and what of that is too much and has to
+// be ended by who looks.
+func (t *Tree) Usage() (guest.Usage, *Excess, error) {
 	u, err := t.cell.usage()
 	if err != nil {
-		return u, err
+		return u, nil, err
 	}
 	u.CPU -= min(u.CPU, t.before.CPU)
-	return u, nil
+	over, err := t.over(&u)
+	return u, over, err
 }
 
 // Done is closed when no process of the tree is left and everything was returned.
@@ -262,6 +270,14 @@ func (t *Tree) finish() {
 		e.Usage.CPU += c.init.cpu()
 		e.Usage.BytesRead += c.init.io.read
 		e.Usage.BytesWritten += c.init.io.written
+	}
+	if c.l.o.Alone {
+		// Of nobody else has this process been told, and by now all are reaped.
+		var r unix.Rusage
+		errs = append(errs, unix.Getrusage(unix.RUSAGE_CHILDREN, &r))
+		e.Usage.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano())
+		e.Usage.BytesRead += c.orphans.read
+		e.Usage.BytesWritten += c.orphans.written
 	}
 	if e.Usage.MemoryPeak == 0 {
 		e.Usage.MemoryPeak = uint64(max(c.starter.usage.Maxrss, 0)) << 10

@@ -47,8 +47,7 @@ func (s *stage) hasProc() bool {
 func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 	_, rest := stageOf(job)
 	if c.root == nil {
-		ruleset, err = c.l.restrict(job, "")
-		return nil, ruleset, err
+		return c.furnishGround(job)
 	}
 	trees, err := view.Prepare(rest)
 	if err != nil {
@@ -70,7 +69,7 @@ func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 				return fmt.Errorf("a terminal: %w", err)
 			}
 		}
-		if ruleset, err = c.l.restrict(job, "/"); err != nil {
+		if ruleset, err = c.l.restrict(job); err != nil {
 			return err
 		}
 		return c.root.Seal()
@@ -90,18 +89,14 @@ func openFile(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// restrict makes the ruleset for a job, nil if the host has no Landlock. It is called
-// where the paths of the job are: on the cell's thread, or anywhere without one.
-func (l *Launcher) restrict(job *Job, root string) (_ *os.File, err error) {
+// restrict makes the ruleset for a job, nil if the host has no Landlock. It is called on
+// the cell's thread, where the paths of the job are.
+func (l *Launcher) restrict(job *Job) (_ *os.File, err error) {
 	if l.landlock == 0 {
 		return nil, nil
 	}
 	var rules []landlock.Rule
-	defer func() {
-		for _, r := range rules {
-			err = errors.Join(err, r.File.Close())
-		}
-	}()
+	defer func() { err = errors.Join(err, closeRules(rules)) }()
 	add := func(name string, access landlock.Access) error {
 		f, err := openFile(name, unix.O_PATH)
 		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) {
@@ -112,11 +107,8 @@ func (l *Launcher) restrict(job *Job, root string) (_ *os.File, err error) {
 		}
 		return err
 	}
-	o := landlock.Options{AnyTCP: l.namespaces, AnySocket: l.namespaces, AnySignal: l.namespaces}
-	if root != "" {
-		if err := add(root, landlock.ReadExec|landlock.Connect); err != nil {
-			return nil, err
-		}
+	if err := add("/", landlock.ReadExec|landlock.Connect); err != nil {
+		return nil, err
 	}
 	for i := range job.Mounts {
 		m := &job.Mounts[i]
@@ -126,17 +118,30 @@ func (l *Launcher) restrict(job *Job, root string) (_ *os.File, err error) {
 			access |= landlock.Write | landlock.Control
 		case m.Kind == guest.Private || m.Kind == guest.Bind && m.Write:
 			access |= landlock.Write | landlock.Connect
-		case root != "" || m.Kind != guest.Bind:
-			continue // covered by the root, or nothing of the host's
+		default:
+			continue // covered by the root
 		}
 		if err := add(path.Clean(m.Guest), access); err != nil {
 			return nil, err
 		}
 	}
+	return ruleset(landlock.Options{AnyTCP: true, AnySocket: true, AnySignal: true}, rules)
+}
+
+// ruleset makes a handle on a ruleset, to be handed to the starter.
+func ruleset(o landlock.Options, rules []landlock.Rule) (*os.File, error) {
 	set, err := landlock.New(o, rules...)
 	if err != nil {
 		return nil, err
 	}
 	f, err := set.File()
 	return f, errors.Join(err, set.Close())
+}
+
+func closeRules(rules []landlock.Rule) error {
+	var errs []error
+	for _, r := range rules {
+		errs = append(errs, r.File.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -3,6 +3,7 @@ package view
 import (
 	"fmt"
 
+	"github.com/agentos-kernel/agentos/guest"
 	"golang.org/x/sys/unix"
 )
 
@@ -106,4 +107,27 @@ func forbiddenHandle(fd int) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("mount %d is not among this process's mounts", id)
+}
+
+// Lendable refuses what is never lent to a program: a handle on a device, on a symbolic
+// link, or on a file system of the operating system's kernel. The error is an *[Error].
+func Lendable(fd int, m *guest.Mount) error {
+	_, err := lendable(fd, m)
+	return err
+}
+
+// Windows returns where file systems of the operating system's kernel are mounted, as
+// this process sees it.
+func Windows() ([]string, error) {
+	list, err := mountsOf(unix.AT_FDCWD, "/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, m := range list {
+		if forbiddenType(m.fstype) {
+			paths = append(paths, m.path)
+		}
+	}
+	return paths, nil
 }

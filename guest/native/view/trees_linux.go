@@ -114,25 +114,9 @@ func (p *part) clone() error {
 
 // cloneHandle is clone for a handle, which stays the caller's.
 func (p *part) cloneHandle(fd int) error {
-	var st unix.Stat_t
-	if err := unix.Fstat(fd, &st); err != nil {
-		return failed(p.Guest, "stat "+p.Host, err)
-	}
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFDIR:
-		p.dir = true
-	case unix.S_IFCHR, unix.S_IFBLK:
-		return &Error{Guest: p.Guest, Problem: p.Host + " is a device", Fix: "the harmless devices are in /dev of every program; others are not lent"}
-	case unix.S_IFLNK:
-		return &Error{Guest: p.Guest, Problem: p.Host + " is a symbolic link", Fix: "grant what it leads to"}
-	}
-	name, err := forbiddenHandle(fd)
-	if err != nil {
-		return failed(p.Guest, "look at "+p.Host, err)
-	}
-	if name != "" {
-		return &Error{Guest: p.Guest, Problem: fmt.Sprintf("%s is on a file system of the operating system's kernel (%s)", p.Host, name),
-			Fix: "it is never lent to a program"}
+	var err error
+	if p.dir, err = lendable(fd, &p.Mount); err != nil {
+		return err
 	}
 	attr := uint64(unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV)
 	if !p.Write {
@@ -143,6 +127,31 @@ func (p *part) cloneHandle(fd int) error {
 		return failed(p.Guest, "clone the mount of "+p.Host, err)
 	}
 	return nil
+}
+
+// lendable refuses what is never lent, and reports whether it is a directory.
+func lendable(fd int, m *guest.Mount) (dir bool, err error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return false, failed(m.Guest, "stat "+m.Host, err)
+	}
+	switch st.Mode & unix.S_IFMT {
+	case unix.S_IFDIR:
+		dir = true
+	case unix.S_IFCHR, unix.S_IFBLK:
+		return false, &Error{Guest: m.Guest, Problem: m.Host + " is a device", Fix: "the harmless devices are in /dev of every program; others are not lent"}
+	case unix.S_IFLNK:
+		return false, &Error{Guest: m.Guest, Problem: m.Host + " is a symbolic link", Fix: "grant what it leads to"}
+	}
+	name, err := forbiddenHandle(fd)
+	if err != nil {
+		return false, failed(m.Guest, "look at "+m.Host, err)
+	}
+	if name != "" {
+		return false, &Error{Guest: m.Guest, Problem: fmt.Sprintf("%s is on a file system of the operating system's kernel (%s)", m.Host, name),
+			Fix: "it is never lent to a program"}
+	}
+	return dir, nil
 }
 
 // cloneTree makes a detached, private copy of the mounts at and, for a directory,
