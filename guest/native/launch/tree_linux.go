@@ -279,8 +279,8 @@ func (t *Tree) finish() {
 		e.Usage.BytesRead += c.orphans.read
 		e.Usage.BytesWritten += c.orphans.written
 	}
-	if e.Usage.MemoryPeak == 0 {
-		e.Usage.MemoryPeak = uint64(max(c.starter.usage.Maxrss, 0)) << 10
+	if !c.l.groups.Has("memory") { // then of the largest of its processes, at least
+		e.Usage.MemoryPeak = max(e.Usage.MemoryPeak, uint64(max(c.starter.usage.Maxrss, 0))<<10)
 	}
 	e.OOMKills, e.PidsHit = stats.OOMKills, stats.PidsFull
 	e.MainOOM = e.OOMKills > 0 && ws.Signaled() && ws.Signal() == unix.SIGKILL
