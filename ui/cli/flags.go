@@ -47,6 +47,8 @@ type runFlags struct {
 	dryRun     bool
 	json       bool
 	tty, noTTY bool
+
+	noNamespaces bool
 }
 
 // parsed is a pflag.Value that reads each occurrence with a function. Its
@@ -119,6 +121,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.bare, "bare", false, "without what a program otherwise has unasked")
 	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
+	fs.BoolVar(&f.noNamespaces, "no-namespaces", false, "confine a native program as on a host without namespaces: by Landlock and seccomp only")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
 	fs.BoolVarP(&f.noTTY, "no-tty", "T", false, "never pass a terminal through")
 	fs.Var(one(&f.name, "NAME", parseText), "name", "a label for people")

@@ -92,7 +92,9 @@ func (inv *invocation) runWith(f *runFlags, req *request, files *files) error {
 	sp.Program, sp.Image = prog.path, prog.image
 	sp.Events = files.eventWriter()
 
-	k, err := inv.open(inv.config(nil))
+	c := inv.config(nil)
+	c.NoNamespaces = f.noNamespaces
+	k, err := inv.open(c)
 	if err != nil {
 		return startFailure(err)
 	}
