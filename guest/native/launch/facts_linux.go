@@ -59,7 +59,7 @@ func (l *Launcher) describeLimits(f *Facts, e map[string]string) {
 	e["cpu_time"] = "counted by " + facts["cpuacct"] + "; RLIMIT_CPU of each process"
 	if why, ok := lacks("memory"); ok {
 		e["memory"] = looked + ", and RLIMIT_DATA of each process"
-		f.Weak = append(f.Weak, fmt.Sprintf(noGroup, "memory", why, looked)+" Private files are not counted as memory; they have a limit of their own.")
+		f.Weak = append(f.Weak, fmt.Sprintf(noGroup, "memory", why, looked)+" Private files are not counted as memory; they have a limit of their own. One allocation of more than twice the limit is refused, and what the program makes of that is its own end.")
 	}
 	if why, ok := lacks("pids"); ok {
 		e["pids"] = looked

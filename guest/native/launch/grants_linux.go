@@ -42,6 +42,9 @@ func grants(mounts []guest.Mount, spots map[string]string, pts string) (rules []
 		switch m.Kind {
 		case guest.Bind:
 			err = d.bind(m, mounts[i+1:], windows)
+			if n := d.holes(m); n != "" {
+				left = append(left, n)
+			}
 		case guest.Private:
 			err = d.add(spots[m.Guest], landlock.ReadWriteExec|landlock.Connect)
 		case guest.Devices:
@@ -54,7 +57,7 @@ func grants(mounts []guest.Mount, spots map[string]string, pts string) (rules []
 		case guest.Procs:
 			err = d.addOptional(m.Guest, landlock.Read)
 		case guest.Mask, guest.Frozen:
-			if _, serr := os.Lstat(m.Guest); errors.Is(serr, fs.ErrNotExist) && writable(mounts[:i], m.Guest) {
+			if _, serr := os.Lstat(m.Guest); errors.Is(serr, fs.ErrNotExist) {
 				left = append(left, m.Guest+" is not kept from the program: it does not exist yet")
 			}
 		case guest.Text, guest.Link: // the host's own, if it is granted
@@ -66,18 +69,25 @@ func grants(mounts []guest.Mount, spots map[string]string, pts string) (rules []
 	return d.rules, left, nil
 }
 
-// writable reports whether a path is beneath a grant for writing.
-func writable(mounts []guest.Mount, name string) bool {
-	for _, m := range mounts {
-		if _, ok := beneath(name, m.Guest); ok && m.Kind == guest.Bind && m.Write {
-			return true
-		}
-	}
-	return false
+// divider makes rules.
+type divider struct {
+	rules  []landlock.Rule
+	within []string // what the grant that was divided last is divided around
 }
 
-// divider makes rules.
-type divider struct{ rules []landlock.Rule }
+// holes says what a grant for writing cannot be used for because it was divided.
+func (d *divider) holes(m *guest.Mount) string {
+	if len(d.within) == 0 || m.Source == "default" {
+		return ""
+	}
+	most := d.within
+	more := ""
+	if len(most) > 3 {
+		most, more = most[:3], " and more"
+	}
+	return fmt.Sprintf("%s: without namespaces nothing can be made or removed directly in the directories that lead to what is denied or protected inside it (%s%s)",
+		m.Guest, strings.Join(most, ", "), more)
+}
 
 func (d *divider) add(name string, access landlock.Access) error {
 	f, err := openFile(name, unix.O_PATH|unix.O_NOFOLLOW)
@@ -121,6 +131,7 @@ func (d *divider) bind(m *guest.Mount, over []guest.Mount, windows []string) err
 		}
 	}
 	hidden, held := cutsOf(m, over, windows)
+	d.within = nil
 	if err := d.divide(f, m.Host, landlock.ReadExec, hidden); err != nil || !m.Write {
 		return err
 	}
@@ -175,7 +186,10 @@ func (d *divider) divide(f *os.File, name string, access landlock.Access, cuts [
 		if c == name {
 			return nil
 		}
-		if _, ok := beneath(c, name); ok {
+		if _, ok := beneath(c, name); !ok {
+			continue
+		}
+		if _, err := os.Lstat(c); err == nil {
 			inside = true
 		}
 	}
@@ -186,6 +200,7 @@ func (d *divider) divide(f *os.File, name string, access landlock.Access, cuts [
 		}
 		return d.rule(c, access)
 	}
+	d.note(name, cuts)
 	entries, err := list(f)
 	if err != nil {
 		if errors.Is(err, unix.EACCES) || errors.Is(err, unix.ENOTDIR) {
@@ -211,6 +226,18 @@ func (d *divider) divide(f *os.File, name string, access landlock.Access, cuts [
 		}
 	}
 	return nil
+}
+
+// note remembers the cuts for a sentence about them.
+func (d *divider) note(name string, cuts []string) {
+	if len(d.within) > 0 {
+		return
+	}
+	for _, c := range cuts {
+		if _, ok := beneath(c, name); ok {
+			d.within = append(d.within, c)
+		}
+	}
 }
 
 // list returns the names in a directory that f is a handle on.

@@ -72,10 +72,10 @@ func New(o Options) (_ *Launcher, err error) {
 	if err := l.probe(); err != nil {
 		return nil, err
 	}
-	if err := l.sweep(); err != nil {
-		return nil, err
-	}
 	l.facts = l.describe()
+	if err := l.sweep(); err != nil {
+		l.facts.Weak = append(l.facts.Weak, "What a kernel that is gone has left could not be removed: "+err.Error()+".")
+	}
 	l.filter, err = seccomp.Assemble(seccomp.Options{Gate: l.listenFlags != 0, NoNamespaces: !l.namespaces})
 	return l, err
 }

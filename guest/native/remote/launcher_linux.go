@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -24,10 +26,11 @@ type Options struct {
 // Launcher starts trees in other processes. Its methods are those of
 // [launch.Launcher].
 type Launcher struct {
-	o     Options
-	argv  []string
-	each  bool // tree has a process of its own
-	facts launch.Facts
+	o      Options
+	argv   []string
+	each   bool // tree has a process of its own
+	facts  launch.Facts
+	opened atomic.Uint64 // processes, for their names
 
 	mu     sync.Mutex
 	link   *link // guarded by mu; for the next tree; nil for none
@@ -54,7 +57,11 @@ func New(o Options) (*Launcher, error) {
 	return l, nil
 }
 
-func (l *Launcher) open() (*link, error) { return open(l.argv, !l.each, l.o.Options) }
+func (l *Launcher) open() (*link, error) {
+	o := l.o.Options
+	o.Name += "-" + strconv.FormatUint(l.opened.Add(1), 10)
+	return open(l.argv, !l.each, o)
+}
 
 // Facts says what the floor is made of.
 func (l *Launcher) Facts() launch.Facts { return l.facts }
