@@ -50,6 +50,10 @@ func (t *Tree) execError(err error) error {
 	return err
 }
 
+// Watched reports whether a limit of the tree is held by supervision: whoever runs it
+// must ask Over often.
+func (t *Tree) Watched() bool { return t.cell.watched }
+
 // Over says that the tree is over a limit which is held by supervision here; "" if
 // it is not.
 func (t *Tree) Over(u *guest.Usage) string {
