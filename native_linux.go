@@ -29,7 +29,7 @@ const hasNative = true
 
 // openNative opens the domain of native programs, which probes the host.
 func openNative(k *Kernel) (nativeDomain, error) {
-	d, err := native.New(native.Options{ID: kernelID(), Ready: k.config.NativeReady, NoNamespaces: k.config.NoNamespaces})
+	d, err := native.New(native.Options{ID: kernelID(), Ready: k.config.ready(), NoNamespaces: k.config.NoNamespaces})
 	if err != nil {
 		return nil, err
 	}
