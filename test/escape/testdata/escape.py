@@ -90,7 +90,7 @@ def walk_for_cookie():
             dirs[:] = [x for x in dirs if not os.path.islink(os.path.join(d, x))]
             for f in files:
                 p = os.path.join(d, f)
-                if not f.startswith("secret") or p in mine:
+                if f != "secret" or p in mine:
                     continue
                 try:
                     with open(p, "rb") as h:

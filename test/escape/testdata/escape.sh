@@ -11,7 +11,7 @@ cookie() {
 	got=$(head -c 200000 | tr -d '\000')
 	case $got in
 	*"$cookie"*) escaped "$1" ;;
-	*) held "$1: $(printf %s "$got" | head -c 120)" ;;
+	*) held "$1: ${#got} characters, the cookie is not among them" ;; # never what was read
 	esac
 }
 # succeeds COMMAND...: an escape if the command succeeds.
@@ -21,11 +21,11 @@ succeeds() {
 }
 
 sh_cat() { cat "$secret" 2>&1 | cookie "cat"; }
-sh_glob() { cat /home/*/.ssh/* /root/.ssh/* "${secret%/*}"/* 2>&1 | cookie "globs"; }
+sh_glob() { cat "$home"/.*/secret "${secret%/*}"/* 2>&1 | cookie "globs"; }
 sh_redirect() { { read -r line <"$secret"; printf %s "$line"; } 2>&1 | cookie "redirection"; }
 sh_source() { (set -v; . "$secret") 2>&1 | cookie "sourcing"; }
 sh_cd() { cd "${secret%/*}" 2>/dev/null && cat secret 2>&1 | cookie "cd"; held "cd"; }
-sh_find() { find / -xdev -name 'secret*' -newermt '-1 day' -exec cat {} + 2>/dev/null | cookie "find"; }
+sh_find() { find / -xdev -name secret -newermt '-1 day' -exec cat {} + 2>/dev/null | cookie "find"; }
 sh_proc_root() { cat /proc/[0-9]*/root"$secret" 2>/dev/null | cookie "the roots of processes"; }
 sh_proc_cwd() { cat /proc/[0-9]*/cwd/secret 2>/dev/null | cookie "the working directories of processes"; }
 sh_proc_environ() {
@@ -43,7 +43,7 @@ sh_sed_ro() { succeeds sed -i 's/./x/' "$rofile"; }
 sh_touch_ro() { succeeds touch "$rofile"; }
 sh_rm_outside() { succeeds rm -f "$victim.sh" -- "$readdir/spare"; }
 sh_profile() { echo evil >>"$home/.profile"; look "$home/.profile"; }
-sh_preload() { succeeds sh -c 'echo /tmp/x.so >/etc/ld.so.preload && rm -f /etc/ld.so.preload'; }
+sh_etc() { succeeds sh -c 'touch /etc/ld.so.agentos && rm -f /etc/ld.so.agentos'; }
 sh_suid() { cp /bin/sh "$dir/sh" && chmod 4755 "$dir/sh"; if [ -u "$dir/sh" ]; then escaped "a setuid shell lies in a granted directory"; fi; held "no bit"; }
 sh_suid_install() { install -m 6755 /bin/true "$dir/installed"; if [ -u "$dir/installed" ]; then escaped "install makes it setuid"; fi; held "no bit"; }
 sh_setcap() { cp /bin/true "$dir/cap" && succeeds setcap cap_sys_admin+ep "$dir/cap"; }
@@ -60,17 +60,16 @@ sh_sudo() { succeeds sudo -n true; }
 sh_dmesg() { out=$(dmesg 2>&1); case $? in 0) [ -n "$out" ] && escaped "the log of the kernel" ;; esac; held "$(echo "$out" | head -1)"; }
 sh_sysctl() { succeeds sh -c 'v=$(cat /proc/sys/vm/swappiness) && echo "$v" >/proc/sys/vm/swappiness'; }
 sh_hostname() { succeeds sh -c 'hostname "$(hostname)"'; }
-sh_date() { succeeds date -s "$(date -R)"; }
+sh_date() { succeeds date -s "@$(date +%s.%N)"; }
 sh_insmod() { out=$(insmod "$dir/none.ko" 2>&1); case $out in *"ermitted"* | *"not found"* | *"denied"* | *"No such file"*) held "$out" ;; esac; escaped "$out"; }
-sh_ip_link() { succeeds ip link set lo mtu 65530; }
+sh_ip_link() { succeeds ip link set lo up; }
 sh_kill() { kill -USR1 "$pid" 2>/dev/null; sleep 0.3; look "$never"; }
 sh_kill_all() { kill -URG -1 2>/dev/null; sleep 0.3; look "$never"; }
 sh_dev_tcp() { bash -c "exec 3<>/dev/tcp/127.0.0.1/$port && head -c 60 <&3" 2>&1 | cookie "/dev/tcp"; }
 sh_curl() { curl -s -m 2 "http://169.254.169.254/latest/meta-data/" >/dev/null 2>&1 && escaped "metadata"; held "curl"; }
-sh_stay() { (trap '' TERM HUP INT; setsid sh -c "trap '' TERM HUP INT; sleep 10; : $cookie" </dev/null >/dev/null 2>&1 &) ; sleep 0.3; look "$never"; }
-sh_nohup() { nohup sh -c "sleep 10; : $cookie" >/dev/null 2>&1 & sleep 0.3; look "$never"; }
-sh_coproc() { bash -c "coproc { trap '' TERM; sleep 10; : $cookie; }; disown -a; exit" 2>/dev/null; sleep 0.3; look "$never"; }
-sh_crontab() { echo '* * * * * true' | crontab - 2>/dev/null && { crontab -r; escaped "crontab"; }; held "crontab"; }
+sh_stay() { (trap '' TERM HUP INT; setsid sh -c "trap '' TERM HUP INT; sleep 10; : $dir" </dev/null >/dev/null 2>&1 &) ; sleep 0.3; look "$never"; }
+sh_nohup() { nohup sh -c "sleep 10; : $dir" >/dev/null 2>&1 & sleep 0.3; look "$never"; }
+sh_coproc() { bash -c "coproc { trap '' TERM; sleep 10; : $dir; }; disown -a; exit" 2>/dev/null; sleep 0.3; look "$never"; }
 sh_systemd() { succeeds systemd-run --user true; }
 sh_docker() { succeeds docker ps; }
 sh_ulimit() { n=$(ulimit -Hn); [ "$n" = unlimited ] && held unlimited; (ulimit -Hn $((n + 1))) 2>/dev/null && escaped "the hard limit of files is raised"; held "ulimit"; }
@@ -89,7 +88,7 @@ sh_stop_parent() { kill -STOP $PPID 2>/dev/null; sleep 0.2; kill -CONT $PPID 2>/
 sh_dd_disk() { for d in /dev/vda /dev/sda /dev/nvme0n1; do dd if=$d of=/dev/null bs=512 count=1 2>/dev/null && escaped "$d is read"; done; held "no disk"; }
 sh_kmsg() { succeeds sh -c 'echo agentos-escape >/dev/kmsg'; }
 
-hows='stay:survive nohup:survive coproc:survive fork_bomb:bomb yes:bomb kill_all:hazard date:hazard hostname:hazard sysctl:hazard ip_link:hazard preload:hazard stop_parent:hazard crontab:hazard kmsg:hazard'
+hows='stay:survive nohup:survive coproc:survive fork_bomb:bomb yes:bomb kill_all:hazard date:hazard hostname:hazard sysctl:hazard ip_link:hazard etc:hazard stop_parent:hazard kmsg:hazard'
 
 if [ "$1" = list ]; then
 	sed -n 's/^sh_\([a-z0-9_]*\)().*/\1/p' "$0" | while read -r n; do
@@ -107,4 +106,3 @@ for a; do
 	case $k in [a-z]*) eval "$k=\$v" ;; esac
 done
 sh_"$name"
-held "it came to nothing"

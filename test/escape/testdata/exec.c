@@ -1,7 +1,9 @@
 /* Executions in unusual ways. A program that is executed anew must be as confined
  * as the one before: it tries to read the secret, and to reach outside. */
 #include "escape.h"
+#include <mqueue.h>
 #include <pthread.h>
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 
 /* role is what the executed copy does. */
@@ -19,6 +21,17 @@ int role(int argc, char **argv)
 		int fd = open(argv[3], O_RDONLY);
 		if (fd >= 0 && read(fd, b, sizeof b) > 0 && strstr(b, argv[4])) { puts("the secret"); return 0; }
 		printf("no secret: %s\n", strerror(errno));
+		return 0;
+	}
+	if (argc > 3 && !strcmp(argv[2], "health")) {
+		/* Is there some left for the host's own user? The test runs this outside. */
+		union sigval v = {0};
+		int bad = !strcmp(argv[3], "inotify") ? inotify_init()
+			: !strcmp(argv[3], "pty") ? open("/dev/ptmx", O_RDWR | O_NOCTTY)
+			: !strcmp(argv[3], "mqueue") ? mq_open("/escape-health", O_CREAT | O_RDWR, 0600, NULL)
+			: sigqueue(getpid(), SIGURG, v);
+		if (bad < 0) { printf("%s: %s\n", argv[3], strerror(errno)); return 1; }
+		mq_unlink("/escape-health");
 		return 0;
 	}
 	if (argc > 3 && !strcmp(argv[2], "wait")) { sleep(atoi(argv[3])); return 0; }

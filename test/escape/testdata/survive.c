@@ -72,7 +72,7 @@ static void v_vfork(void)
 {
 	if (!start()) {
 		setsid();
-		if (vfork() == 0) { char n[] = "10"; execl(self(), self(), "role", "wait", n, given("cookie"), NULL); _exit(0); }
+		if (vfork() == 0) { char n[] = "10"; execl(self(), self(), "role", "wait", n, given("dir"), NULL); _exit(0); }
 		beat();
 	}
 	left();
@@ -130,7 +130,7 @@ static void v_memfd(void)
 		int from = open(self(), O_RDONLY), fd = syscall(SYS_memfd_create, "x", 1);
 		while ((n = read(from, b, sizeof b)) > 0) if (write(fd, b, n) != n) _exit(1);
 		setsid();
-		fexecve(fd, (char *[]){"x", "role", "wait", "10", (char *)given("cookie"), NULL}, environ);
+		fexecve(fd, (char *[]){"x", "role", "wait", "10", (char *)given("dir"), NULL}, environ);
 		_exit(0);
 	}
 	left();
