@@ -128,7 +128,7 @@ func outside(t *testing.T, uid int, escape []byte) *host {
 		"never": h.path("outside", "never"), "namespaces": "yes",
 		"abstract": name, "posix": name, "shm": strconv.Itoa(number), "msg": strconv.Itoa(number),
 		"pgrp": strconv.Itoa(unix.Getpgrp()), "address4": "127.0.0.1",
-		"pids": "64", "memory": strconv.Itoa(128 << 20), "disk": strconv.Itoa(16 << 20), "files": "128",
+		"pids": "64", "memory": strconv.Itoa(64 << 20), "disk": strconv.Itoa(16 << 20), "files": "128",
 		"output": strconv.Itoa(4 << 20), "cpu": "1", "wall": "2",
 	}
 	h.file(t, h.path("read", "file.spare"), "spare\n", 0o644)
@@ -146,6 +146,7 @@ func outside(t *testing.T, uid int, escape []byte) *host {
 	h.programs(t, escape)
 	h.start(t, number, name)
 	h.listen(t, name)
+	h.anotherTerminal(t)
 	return h
 }
 
@@ -217,7 +218,7 @@ func (h *host) programs(t *testing.T, escape []byte) {
 	if err := unix.Setxattr(h.path("read", "capable"), "security.capability", caps, 0); err != nil {
 		t.Logf("NOT CHECKED: file capabilities in a read grant: %v", err)
 	}
-	if err := unix.Mknod(h.path("read", "node"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 11))); err != nil {
+	if err := unix.Mknod(h.path("read", "node"), unix.S_IFCHR|0o666, int(unix.Mkdev(10, 229))); err != nil {
 		t.Logf("NOT CHECKED: a device in a read grant: %v", err)
 	} else {
 		h.own(t, h.path("read", "node"))
@@ -509,7 +510,19 @@ func left(what string) (pids []int) {
 			continue
 		}
 		b, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
-		if err == nil && bytes.Contains(b, []byte(what)) {
+		if err == nil && len(b) == 0 {
+			// The first thread may be gone and others not.
+			tasks, err := filepath.Glob(filepath.Join("/proc", e.Name(), "task", "*", "cmdline"))
+			if err != nil {
+				return nil
+			}
+			for _, p := range tasks {
+				if c, err := os.ReadFile(p); err == nil {
+					b = append(b, c...)
+				}
+			}
+		}
+		if bytes.Contains(b, []byte(what)) {
 			pids = append(pids, pid)
 		}
 	}

@@ -13,6 +13,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// anotherTerminal is one that the user has besides.
+func (h *host) anotherTerminal(t *testing.T) {
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { master.Close() })
+	if err := unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.own(t, fmt.Sprintf("/dev/pts/%d", n))
+}
+
 // onTerminal runs a command in a session with a terminal of its own, the way a
 // person does, and compares the terminal afterwards with what it was.
 func (h *house) onTerminal(t *testing.T, argv []string) (said string, status int, harm []string) {
@@ -31,6 +48,9 @@ func (h *house) onTerminal(t *testing.T, argv []string) (said string, status int
 	}
 	name := fmt.Sprintf("/dev/pts/%d", n)
 	if err := os.Chown(name, h.uid, -1); err != nil && os.Getuid() == 0 {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(name, 0o666); err != nil {
 		t.Fatal(err)
 	}
 	// Kept as numbers: a File would set how they block.
@@ -113,6 +133,9 @@ func (h *house) onTerminal(t *testing.T, argv []string) (said string, status int
 	// By an ordinary user: the superuser may open what is exclusive.
 	check := exec.Command("/bin/sh", "-c", "exec 3<>"+name)
 	check.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Credential: attr.Credential}
+	if os.Getuid() == 0 {
+		check.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	}
 	if b, err := check.CombinedOutput(); err != nil {
 		harm = append(harm, fmt.Sprintf("the terminal cannot be opened again: %s", b))
 	}

@@ -387,12 +387,14 @@ static void limit_outside(void)
 
 static void limit_raise(void)
 {
-	struct rlimit r;
-	TRY("getrlimit", getrlimit(RLIMIT_NOFILE, &r));
-	rlim_t was = r.rlim_max;
-	r.rlim_max = was + 1000;
-	TRY("setrlimit", setrlimit(RLIMIT_NOFILE, &r));
-	escaped("the limit of open files is raised from %lu to %lu", (unsigned long)was, (unsigned long)r.rlim_max);
+	static const int which[] = {RLIMIT_NOFILE, RLIMIT_NPROC, RLIMIT_MEMLOCK, RLIMIT_MSGQUEUE, RLIMIT_SIGPENDING, RLIMIT_RTPRIO};
+	for (size_t i = 0; i < COUNT(which); i++) {
+		struct rlimit r;
+		if (getrlimit(which[i], &r) < 0 || r.rlim_max == RLIM_INFINITY) continue;
+		r.rlim_max++;
+		if (setrlimit(which[i], &r) == 0) escaped("limit %d is raised to %lu", which[i], (unsigned long)r.rlim_max);
+	}
+	refused("setrlimit");
 }
 
 static void priority_outside(void)
@@ -435,9 +437,9 @@ static void io_realtime(void)
 static void caps_raise(void)
 {
 	struct { uint32_t version; int pid; } h = {0x20080522, 0};
-	struct { uint32_t e, p, i; } d[2] = {{~0u, ~0u, 0}, {0x1ff, 0x1ff, 0}};
+	struct { uint32_t e, p, i; } d[2] = {{1u << 21, 1u << 21, 0}, {0, 0, 0}};
 	TRY("capset", syscall(SYS_capset, &h, d));
-	escaped("every capability is held");
+	escaped("cap_sys_admin is held");
 }
 
 static void caps_held(void)

@@ -12,7 +12,9 @@ static char *low; /* memory that 32 bits can point at */
 static long call32(long nr, long a, long b, long c, long d, long e)
 {
 	long r;
-	__asm__ volatile("int $0x80" : "=a"(r) : "a"(nr), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory", "cc", "r8", "r9", "r10", "r11");
+	/* The sixth argument is in ebp, and 0. */
+	__asm__ volatile("mov %%rbp, %%r12\n\txor %%ebp, %%ebp\n\tint $0x80\n\tmov %%r12, %%rbp"
+	                 : "=a"(r) : "a"(nr), "b"(a), "c"(b), "d"(c), "S"(d), "D"(e) : "memory", "cc", "r8", "r9", "r10", "r11", "r12");
 	r = (int32_t)r;
 	if (r < 0 && r > -4096) { errno = -r; return -1; }
 	return r;
@@ -145,8 +147,8 @@ static void c_syslog(void)
 static void c_vmread(void)
 {
 	uint32_t l[2] = {(uintptr_t)room(0, NULL, 0), 8}, r[2] = {(uintptr_t)room(64, "readable", 8), 8};
-	long n = TRY("int 0x80 process_vm_readv", C(347, getppid(), room(128, l, 8), 1, room(192, r, 8), 1));
-	held("%ld bytes", n);
+	long n = TRY("int 0x80 process_vm_readv", C(347, getpid(), room(128, l, 8), 1, room(192, r, 8), 1));
+	escaped("the call is answered, with %ld bytes", n);
 }
 static void c_getfd(void)
 {

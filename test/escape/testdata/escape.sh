@@ -25,7 +25,7 @@ sh_glob() { cat "$home"/.*/secret "${secret%/*}"/* 2>&1 | cookie "globs"; }
 sh_redirect() { { read -r line <"$secret"; printf %s "$line"; } 2>&1 | cookie "redirection"; }
 sh_source() { (set -v; . "$secret") 2>&1 | cookie "sourcing"; }
 sh_cd() { cd "${secret%/*}" 2>/dev/null && cat secret 2>&1 | cookie "cd"; held "cd"; }
-sh_find() { find / -xdev -name secret -newermt '-1 day' -exec cat {} + 2>/dev/null | cookie "find"; }
+sh_find() { find / -xdev -path /usr -prune -o -name secret -newermt '-1 day' -exec cat {} + 2>/dev/null | cookie "find"; }
 sh_proc_root() { cat /proc/[0-9]*/root"$secret" 2>/dev/null | cookie "the roots of processes"; }
 sh_proc_cwd() { cat /proc/[0-9]*/cwd/secret 2>/dev/null | cookie "the working directories of processes"; }
 sh_proc_environ() {
@@ -84,11 +84,10 @@ sh_fork_bomb() {
 	held "$n processes"
 }
 sh_yes() { yes "$(head -c 4000 /dev/zero | tr '\000' y)" | head -c $((output * 4)) >&2; escaped "four times the limit was written"; }
-sh_stop_parent() { kill -STOP $PPID 2>/dev/null; sleep 0.2; kill -CONT $PPID 2>/dev/null; look "$never"; }
 sh_dd_disk() { for d in /dev/vda /dev/sda /dev/nvme0n1; do dd if=$d of=/dev/null bs=512 count=1 2>/dev/null && escaped "$d is read"; done; held "no disk"; }
 sh_kmsg() { succeeds sh -c 'echo agentos-escape >/dev/kmsg'; }
 
-hows='stay:survive nohup:survive coproc:survive fork_bomb:bomb yes:bomb kill_all:hazard date:hazard hostname:hazard sysctl:hazard ip_link:hazard etc:hazard stop_parent:hazard kmsg:hazard'
+hows='stay:survive nohup:survive coproc:survive fork_bomb:bomb yes:bomb kill_all:hazard date:hazard hostname:hazard sysctl:hazard ip_link:hazard etc:hazard kmsg:hazard'
 
 if [ "$1" = list ]; then
 	sed -n 's/^sh_\([a-z0-9_]*\)().*/\1/p' "$0" | while read -r n; do

@@ -141,15 +141,6 @@ static void n_setattr(void)
 	struct mount_attr a = {.attr_clr = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID};
 	past("mount_setattr", syscall(SYS_mount_setattr, AT_FDCWD, "/", AT_RECURSIVE, &a, sizeof a));
 }
-static void n_listmount(void)
-{
-	/* The mounts of another namespace by its number. */
-	uint64_t req[4] = {32, ~0ULL, 0, 1}, ids[64];
-	*(uint32_t *)req = 32;
-	long n = syscall(457 + 1, req, ids, 64, 0);
-	if (n < 0) refused("listmount");
-	held("listmount says %ld mounts of this namespace", n);
-}
 
 static void c_pivot(void)
 {
@@ -221,7 +212,6 @@ const struct attempt mounts_attempts[] = {
 	{"open-tree", "", n_opentree},
 	{"move-mount", "", n_move},
 	{"mount-setattr", "", n_setattr},
-	{"listmount", "", n_listmount},
 	{"pivot-root", "", c_pivot},
 	{"pivot-root-dot", "", c_pivot_dot},
 	{"chroot", "", c_chroot},

@@ -58,8 +58,8 @@ static void clone_three(void)
 /* A process born straight into a cgroup of the caller's choice. */
 static void clone_cgroup(void)
 {
-	int fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY);
-	if (fd < 0) fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY);
+	int fd = open("/sys/fs/cgroup/unified", O_RDONLY | O_DIRECTORY);
+	if (fd < 0) fd = open("/sys/fs/cgroup", O_RDONLY | O_DIRECTORY);
 	if (fd < 0) refused("/sys/fs/cgroup");
 	uint64_t a[11] = {0x200000000ULL, 0, 0, 0, SIGCHLD, 0, 0, 0, 0, 0, fd};
 	long p = syscall(SYS_clone3, a, sizeof a);
