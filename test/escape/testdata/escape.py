@@ -83,7 +83,7 @@ def walk_for_cookie():
     """Everything that can be seen, for three seconds, in search of the cookie."""
     end = time.monotonic() + 3
     mine = {given["self"], __file__}
-    for top in ("/home", "/root", "/var", "/srv", "/opt", "/tmp", "/run", "/mnt", "/etc"):
+    for top in ("/tmp", "/home", "/root", "/srv", "/opt", "/run", "/mnt", "/etc", "/var"):
         for d, dirs, files in os.walk(top):
             if time.monotonic() > end:
                 raise Held("three seconds are over")
@@ -318,8 +318,7 @@ def mount():
 
 @attempt()
 def ptrace():
-    call("ptrace", 16, int(given["pid"]), 0, 0)
-    libc.ptrace(17, int(given["pid"]), 0, 0)
+    call("ptrace", 0x4206, int(given["pid"]), 0, 0)  # SEIZE, which our end undoes
     raise Escaped("the process outside is traced")
 
 

@@ -353,7 +353,7 @@ static void w_shm(void) { write_at("/dev/shm"); }
 static void w_run(void) { write_at("/run"); }
 static void w_dev(void) { write_at("/dev"); }
 static void w_home(void) { write_at(given("home")); }
-static void w_cron(void) { write_at("/var/spool/cron"); }
+static void w_cron(void) { write_at("/etc/cron.d"); }
 static void w_outside(void)
 {
 	char dir[4096];
