@@ -443,7 +443,11 @@ func (h *house) try(t *testing.T, a attempt) outcome {
 		return outcome{escaped, "nothing was asked to end it"}
 	}
 	dir := h.room(t, a.name)
-	defer h.restore(t, dir)
+	defer func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Errorf("the attempt's directory cannot be removed: %v", err)
+		}
+	}()
 	argv := h.confine(a, dir, h.argv(a, dir))
 	var said string
 	var status int
@@ -475,6 +479,7 @@ func (h *house) try(t *testing.T, a attempt) outcome {
 		}
 	}
 	if len(harm) > 0 {
+		h.restore(t)
 		o = outcome{escaped, strings.Join(harm, "; ") + " (it said " + string(o.kind) + ": " + o.why + ")"}
 	}
 	return o
