@@ -39,11 +39,19 @@ type Config struct {
 	NoCache  bool // compiled programs are not kept
 
 	// NativeReady is how many sandboxes for native programs are kept ready once a
-	// first one was used; 0 keeps none, and each run makes its own.
+	// first one was used: 0 is 2; less than 0 keeps none, and each run makes its own.
 	NativeReady int
 	// NoNamespaces runs native programs without Linux namespaces even where the host
 	// has them, as on a host that refuses them. It is for trying that out.
 	NoNamespaces bool
+}
+
+// ready is how many sandboxes are kept.
+func (c *Config) ready() int {
+	if c.NativeReady == 0 {
+		return 2
+	}
+	return max(c.NativeReady, 0)
 }
 
 // Subsystems are the optional subsystems by name, for Config.Without.

@@ -34,7 +34,7 @@ func openNative(k *Kernel) (nativeDomain, error) {
 	if err != nil {
 		return nil, err
 	}
-	d, err := native.New(native.Options{ID: id, Ready: k.config.NativeReady, NoNamespaces: k.config.NoNamespaces, Helper: k.config.Helper})
+	d, err := native.New(native.Options{ID: id, Ready: k.config.ready(), NoNamespaces: k.config.NoNamespaces, Helper: k.config.Helper})
 	if err != nil {
 		return nil, err
 	}

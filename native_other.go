@@ -18,6 +18,8 @@ var errNoNative = errors.New("native programs run on Linux")
 
 func openNative(*Kernel) (nativeDomain, error) { return nil, errNoNative }
 
+func nativeHelper() {}
+
 func callerUser() guest.User { return guest.User{} }
 
 func defaultMounts(guest.User, bool, bool) []guest.Mount { return nil }

@@ -24,6 +24,7 @@ type launcher interface {
 type tree interface {
 	PID() int
 	Missing() []string
+	Watched() bool
 	Go()
 	Signal(sig unix.Signal) error
 	Stop() error

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -133,7 +134,7 @@ func (in *Instance) wait() {
 			}
 		}
 	})
-	if err := in.streams.Drain(ctx, draining); err != nil {
+	if err := in.streams.Drain(ctx, draining); err != nil && !(in.host.Gate().Killed() && errors.Is(err, stream.ErrUnread)) {
 		in.note(err.Error())
 	}
 	in.host.Used(in.tree.End().Usage)
@@ -147,25 +148,29 @@ func (in *Instance) note(s string) {
 	in.notes = append(in.notes, s)
 }
 
-// watchEvery is how often the consumption of a tree is looked at.
-const watchEvery = 50 * time.Millisecond
+// The consumption of a tree is looked at this often where something hangs on it, and
+// that often where it only informs.
+const (
+	watchEvery  = 50 * time.Millisecond
+	glanceEvery = 2 * time.Second
+)
 
 // watch tells the kernel what the tree uses, and holds what no group of the host does.
 func (in *Instance) watch() {
-	t := time.NewTicker(watchEvery)
-	defer t.Stop()
+	pause := in.pause(0)
 	for {
 		select {
 		case <-in.tree.Done():
 			return
 		case <-in.quit:
 			return
-		case <-t.C:
+		case <-time.After(pause):
 		}
 		u, over, err := in.tree.Usage()
 		if err != nil {
 			continue // it is ending
 		}
+		pause = in.pause(u.CPU)
 		in.host.Used(u)
 		if over != nil {
 			in.host.Broke(excessCause(over), over.Detail)
@@ -180,6 +185,19 @@ func excessCause(x *launch.Excess) abi.Cause {
 		return abi.CauseKilled
 	}
 	return abi.CauseMemoryLimit // private files count as memory
+}
+
+// pause is how long nothing can happen that must be seen: a tree that has used so much
+// processor time needs that long, on all processors, to use up the rest.
+func (in *Instance) pause(used time.Duration) time.Duration {
+	most := time.Duration(glanceEvery)
+	if in.tree.Watched() {
+		most = watchEvery
+	}
+	if max := in.set.Limits.CPUTime; max > 0 {
+		most = min(most, (max-min(used, max))/time.Duration(runtime.NumCPU())+time.Millisecond)
+	}
+	return most
 }
 
 // end begins the end of a program that is to die: TERM and a grace where it has one,

@@ -93,7 +93,8 @@ var lattice = []room{
 	{path: "guest/native/stub", third: []string{xsys}},
 	{path: "guest/native/launch", may: []string{"guest", "guest/native/cgroup", "guest/native/landlock", "guest/native/seccomp", "guest/native/stub",
 		"guest/native/view"}, third: []string{xsys}},
-	{path: "guest/native", may: []string{"kernel/abi", "guest", "guest/native/launch", "guest/native/stream"}, third: []string{xsys}},
+	{path: "guest/native/remote", may: []string{"guest", "guest/native/launch"}, third: []string{xsys}, inTests: []string{"guest/native/view"}},
+	{path: "guest/native", may: []string{"kernel/abi", "guest", "guest/native/launch", "guest/native/remote", "guest/native/stream"}, third: []string{xsys}},
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},

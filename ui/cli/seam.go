@@ -51,7 +51,7 @@ func openKernel(c agentos.Config) (kernel, error) {
 
 // config is the kernel that every command opens, less some optional subsystems.
 func (inv *invocation) config(without []string) agentos.Config {
-	var c agentos.Config
+	c := agentos.Config{NativeReady: -1} // one run needs one
 	if p, err := statedir.Locate(inv.getenv); err == nil {
 		c.State = p // else the kernel says itself that there is no place for it
 	}

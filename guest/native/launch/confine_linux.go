@@ -40,6 +40,9 @@ type confinement struct {
 // then what binds even the last steps.
 func (c *confinement) script() (*stub.Script, error) {
 	s := new(stub.Script)
+	// What the supervisor itself inherited without close-on-exec is here too: it
+	// would take the numbers of what is sent, and it is the host's.
+	s.Call("close_range", unix.SYS_CLOSE_RANGE, firstSent, 1<<32-1, 0)
 	c.receive(s)
 	if c.namespaces {
 		// Whose root is the group that it is in.

@@ -10,6 +10,10 @@ import (
 // diskEvery is how often private files are measured, which takes a walk through them.
 const diskEvery = 250 * time.Millisecond
 
+// Watched reports whether a limit of the tree is held by supervision: whoever runs it
+// must ask for its usage often.
+func (t *Tree) Watched() bool { return t.cell.watch != supervision{} }
+
 // over looks whether the tree is over a limit that only supervision holds.
 func (t *Tree) over(u *guest.Usage) (*Excess, error) {
 	w, b := &t.cell.watch, &t.job.Limits

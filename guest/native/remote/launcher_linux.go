@@ -123,6 +123,7 @@ type Tree struct {
 	job     *launch.Job
 	pid     int
 	missing []string
+	watched bool
 	done    chan struct{}
 	once    sync.Once
 	end     launch.End // valid once done is closed
@@ -150,7 +151,7 @@ func (l *Launcher) Start(ctx context.Context, job *launch.Job) (*Tree, error) {
 		k.remove(t)
 		return nil, errors.Join(err, t.giveBack())
 	}
-	t.pid, t.missing = said.PID, said.Missing
+	t.pid, t.missing, t.watched = said.PID, said.Missing, said.Watched
 	return t, nil
 }
 
@@ -223,6 +224,10 @@ func (t *Tree) finish(e launch.End) {
 
 // Missing says which limits and masks are not enforced.
 func (t *Tree) Missing() []string { return t.missing }
+
+// Watched reports whether a limit of the tree is held by supervision: whoever runs it
+// must ask for its usage often.
+func (t *Tree) Watched() bool { return t.watched }
 
 // PID returns the host's number of the program's process.
 func (t *Tree) PID() int { return t.pid }

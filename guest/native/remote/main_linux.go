@@ -148,7 +148,7 @@ func (s *server) prepare(t *served, o *order) {
 	}
 	t.tree = tree
 	close(t.ready)
-	s.say(&word{What: isAnswer, Call: o.Call, PID: tree.PID(), Missing: tree.Missing()})
+	s.say(&word{What: isAnswer, Call: o.Call, PID: tree.PID(), Missing: tree.Missing(), Watched: tree.Watched()})
 	<-tree.Done()
 	s.forget(t)
 	e := end{End: tree.End(), Fault: toFault(tree.End().Err)}

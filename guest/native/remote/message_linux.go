@@ -54,6 +54,7 @@ type word struct {
 	Fault   *fault
 	PID     int
 	Missing []string
+	Watched bool
 	Usage   guest.Usage
 	Over    *launch.Excess
 	Program string
