@@ -99,8 +99,8 @@ func (l *Launcher) describeBare(f *Facts, e map[string]string, lock string) {
 	f.Weak = append(f.Weak,
 		"Without namespaces a program sees which processes the host has and with which arguments (/proc), and where files are that it may not open.",
 		"Without namespaces private files are on the host's disk, and their limit is held by measuring them: files that were removed while they are open are not seen.",
-		"Without namespaces there are no files of its own in /etc, and no shared memory (/dev/shm, System V).",
+		"Without namespaces there are no files of its own in /etc, and no shared memory (/dev/shm, System V); what is not granted is there and refused (EACCES), where otherwise it would not be there.",
 		"Without namespaces a tree that forks faster than it can be stopped outlives its run for as long as it does; that is reported.",
-		"Without namespaces a tree outlives its run if the kernel and the process that launches for it are both killed at once.",
+		"Without namespaces what a program started outlives its run if the process that launches for it is killed; the program itself is ended then, unless the kernel is killed as well.",
 	)
 }

@@ -122,6 +122,7 @@ type Tree struct {
 	id      uint64
 	job     *launch.Job
 	pid     int
+	program atomic.Pointer[os.File] // pidfd, of a tree that its process would leave behind; else nil
 	missing []string
 	watched bool
 	done    chan struct{}
@@ -152,6 +153,16 @@ func (l *Launcher) Start(ctx context.Context, job *launch.Job) (*Tree, error) {
 		return nil, errors.Join(err, t.giveBack())
 	}
 	t.pid, t.missing, t.watched = said.PID, said.Missing, said.Watched
+	if l.each {
+		fd, err := unix.PidfdOpen(t.pid, 0)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("pidfd_open: %w", err), t.giveBack())
+		}
+		t.program.Store(os.NewFile(uintptr(fd), "program"))
+		if !k.up() { // and whoever found that may have come too early to end the program
+			return nil, errors.Join(errDown, t.killProgram())
+		}
+	}
 	return t, nil
 }
 
@@ -204,9 +215,32 @@ func (t *Tree) heard(w *word) {
 	}
 }
 
-// lost ends a tree whose process has died. Its sockets closed with that, and so the
-// tree ends itself.
-func (t *Tree) lost(err error) { t.finish(launch.End{Err: err}) }
+// lost ends a tree whose process has died. Its sockets closed with that, and so a tree
+// in namespaces ends itself. Of another the program is ended; what it left to the dead
+// process nobody can find any more.
+func (t *Tree) lost(err error) {
+	if kerr := t.killProgram(); kerr != nil {
+		err = errors.Join(err, fmt.Errorf("killing the program: %w", kerr))
+	}
+	t.finish(launch.End{Err: err})
+}
+
+func (t *Tree) killProgram() error {
+	p := t.program.Load()
+	if p == nil {
+		return nil
+	}
+	c, err := p.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var serr error
+	err = c.Control(func(fd uintptr) { serr = unix.PidfdSendSignal(int(fd), unix.SIGKILL, nil, 0) })
+	if serr == unix.ESRCH || errors.Is(err, os.ErrClosed) {
+		return nil // it has ended
+	}
+	return errors.Join(err, serr)
+}
 
 func (t *Tree) finish(e launch.End) {
 	t.once.Do(func() {
@@ -217,6 +251,9 @@ func (t *Tree) finish(e launch.End) {
 		}
 		go func() { // who delivers this cannot wait for its own end
 			t.end.Err = errors.Join(t.end.Err, t.giveBack())
+			if p := t.program.Load(); p != nil {
+				t.end.Err = errors.Join(t.end.Err, p.Close())
+			}
 			close(t.done)
 		}()
 	})

@@ -596,23 +596,39 @@ func TestFloorTerminal(t *testing.T) {
 
 // TestFloorHelperDies kills the launching process. The kernel hears of it.
 func TestFloorHelperDies(t *testing.T) {
-	f := floors[0]
-	l, _ := f.launcher(t)
-	m := mark()
-	tree, o := start(t, l, escaping(m), nil)
-	settles(t, m, func(n int) bool { return n >= 5 })
-	if err := tree.link.process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	if e := await(t, tree); e.Err == nil {
-		t.Errorf("end %+v", e)
-	}
-	settles(t, m, func(n int) bool { return n == 0 })
-	if _, err := o.text(); err != nil {
-		t.Error(err)
-	}
-	if e, text := run(t, l, "echo again", nil); e.Err != nil || text != "again\n" {
-		t.Errorf("the next one: %+v, %q", e, text)
+	for _, f := range floors {
+		t.Run(f.name, func(t *testing.T) {
+			l, scratch := f.launcher(t)
+			m := mark()
+			script, least := escaping(m), 5
+			if f.bare {
+				script, least = "exec sleep "+m, 1 // all that can be ended then
+			}
+			tree, o := start(t, l, script, nil)
+			settles(t, m, func(n int) bool { return n >= least })
+			if err := tree.link.process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			if e := await(t, tree); e.Err == nil {
+				t.Errorf("end %+v", e)
+			}
+			settles(t, m, func(n int) bool { return n == 0 })
+			if _, err := o.text(); err != nil {
+				t.Error(err)
+			}
+			if e, text := run(t, l, "echo again", nil); e.Err != nil || text != "again\n" {
+				t.Errorf("the next one: %+v, %q", e, text)
+			}
+			left, err := os.ReadDir(scratch)
+			if err != nil || f.bare != (len(left) == 1) {
+				t.Errorf("left behind: %v, %v", left, err)
+			}
+			for _, e := range left { // the sweep of a later kernel would do that
+				if err := os.RemoveAll(filepath.Join(scratch, e.Name())); err != nil {
+					t.Error(err)
+				}
+			}
+		})
 	}
 }
 
