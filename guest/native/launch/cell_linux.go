@@ -25,6 +25,7 @@ type cell struct {
 	starter *member
 	group   *cgroup.Group // nil where none can be made
 	stage   stage
+	plan    *plan      // that it was made by, nil for none
 	root    *view.Root // nil without namespaces, and once sealed
 	watched bool       // limits are held by supervision
 	pinned  int        // processors that the tree may use, 0 for all
@@ -39,9 +40,9 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | un
 // hostname is what a program finds.
 const hostname = "agentos"
 
-// newCell makes a cell. On error nothing is left of it.
-func (l *Launcher) newCell(s stage) (_ *cell, err error) {
-	c := &cell{l: l, stage: s}
+// newCell makes a cell, by a plan or of its own. On error nothing is left of it.
+func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
+	c := &cell{l: l, stage: s, plan: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())
@@ -52,7 +53,7 @@ func (l *Launcher) newCell(s stage) (_ *cell, err error) {
 		return nil, err
 	}
 	var trees *view.Trees
-	if l.namespaces {
+	if l.namespaces && p == nil {
 		if trees, err = view.Prepare(s.mounts); err != nil {
 			return nil, err
 		}
@@ -89,6 +90,11 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		c.starter, err = fork(c.l.starterImage, "starter", attr)
 		return err
 	}
+	if c.plan != nil {
+		if err := c.plan.template.Enter(); err != nil {
+			return err
+		}
+	}
 	if err := unix.Unshare(namespaces); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
@@ -98,15 +104,21 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
 	}
-	// Both are forked while this root still is the host's, through whose /proc they
-	// are executed; the change of root takes them along.
+	// Both are forked while /proc still is the host's, through which they are executed;
+	// the change of root takes them along.
 	if c.init, err = fork(c.l.initImage, "init", attr); err != nil {
 		return err
 	}
 	if c.starter, err = fork(c.l.starterImage, "starter", attr); err != nil {
 		return err
 	}
-	if c.root, err = view.Base(trees, view.Config{User: c.stage.user, Proc: c.mountProc}); err != nil {
+	conf := view.Config{User: c.stage.user, Proc: c.mountProc}
+	if c.plan != nil {
+		c.root, err = c.plan.template.Base(conf)
+	} else {
+		c.root, err = view.Base(trees, conf)
+	}
+	if err != nil {
 		return err
 	}
 	if !c.stage.hasProc() {

@@ -39,6 +39,7 @@ type Launcher struct {
 	starterImage *os.File
 	ready        chan *cell
 	made         atomic.Uint64 // cells, for their names
+	plans        plans
 
 	mu      sync.Mutex
 	filling bool  // guarded by mu; a goroutine makes cells
@@ -82,10 +83,12 @@ func (l *Launcher) take(ctx context.Context, s stage) (*cell, error) {
 	if !l.refill(s) {
 		return nil, os.ErrClosed
 	}
+	p := l.plans.take(l, s)
+	defer l.plans.give(p)
 	for {
 		select {
 		case c := <-l.ready:
-			if c.stage.key == s.key {
+			if c.stage.key == s.key && c.plan == p {
 				return c, nil
 			}
 			if err := c.close(); err != nil { // made for another view
@@ -97,7 +100,7 @@ func (l *Launcher) take(ctx context.Context, s stage) (*cell, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return l.newCell(s)
+		return l.newCell(s, p)
 	}
 }
 
@@ -125,7 +128,9 @@ func (l *Launcher) fill() {
 		if !ok {
 			return
 		}
-		c, err := l.newCell(s)
+		p := l.plans.take(l, s)
+		c, err := l.newCell(s, p)
+		l.plans.give(p)
 		if err != nil {
 			l.stopFilling()
 			return
@@ -162,6 +167,7 @@ func (l *Launcher) Close() error {
 		c := <-l.ready
 		errs = append(errs, c.close())
 	}
+	l.plans.clear()
 	errs = append(errs, closeFile(l.initImage), closeFile(l.starterImage))
 	if l.groups != nil {
 		errs = append(errs, l.groups.Close())

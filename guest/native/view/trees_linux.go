@@ -21,6 +21,8 @@ type part struct {
 	guest.Mount
 	tree  int // of a Bind: the detached tree, -1 once it was moved
 	dir   bool
+	dev   uint64 // of a Bind: what was cloned
+	ino   uint64
 	nodes []node // of Devices
 }
 
@@ -118,6 +120,7 @@ func (p *part) cloneHandle(fd int) error {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return failed(p.Guest, "stat "+p.Host, err)
 	}
+	p.dev, p.ino = uint64(st.Dev), st.Ino
 	switch st.Mode & unix.S_IFMT {
 	case unix.S_IFDIR:
 		p.dir = true
