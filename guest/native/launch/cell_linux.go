@@ -87,7 +87,7 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		attr.CgroupFD, attr.UseCgroupFD = c.group.Fd()
 	}
 	if !c.l.namespaces {
-		c.starter, err = fork(c.l.starterImage, "starter", attr)
+		c.starter, err = fork(c.l.starterImage, "/proc", "starter", attr)
 		return err
 	}
 	if c.plan != nil {
@@ -104,18 +104,11 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
 	}
-	// Both are forked while /proc still is the host's, through which they are executed;
-	// the change of root takes them along.
-	if c.init, err = fork(c.l.initImage, "init", attr); err != nil {
-		return err
-	}
-	if c.starter, err = fork(c.l.starterImage, "starter", attr); err != nil {
-		return err
-	}
-	conf := view.Config{User: c.stage.user, Proc: c.mountProc}
+	conf := view.Config{User: c.stage.user, Proc: c.mountProc, Start: func(proc string) error { return c.forkBoth(attr, proc) }}
 	if c.plan != nil {
 		c.root, err = c.plan.template.Base(conf)
-	} else {
+	} else if err = conf.Start("/proc"); err == nil {
+		// The change of root takes both along.
 		c.root, err = view.Base(trees, conf)
 	}
 	if err != nil {
@@ -125,6 +118,15 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		return c.mountProc("\x00")
 	}
 	return nil
+}
+
+// forkBoth starts the stubs, which are executed through the host's /proc.
+func (c *cell) forkBoth(attr *syscall.SysProcAttr, proc string) (err error) {
+	if c.init, err = fork(c.l.initImage, proc, "init", attr); err != nil {
+		return err
+	}
+	c.starter, err = fork(c.l.starterImage, proc, "starter", attr)
+	return err
 }
 
 // mountProc has pid 1 mount a proc file system at path, as the thread sees it.

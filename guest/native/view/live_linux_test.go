@@ -326,11 +326,22 @@ func build(o order, out *outcome, before *string) error {
 	if err != nil {
 		return err
 	}
-	init, err := firstProcess()
-	if err != nil {
-		return fmt.Errorf("pid 1: %w", err)
+	init := 0
+	first := func(string) (err error) {
+		if init, err = firstProcess(); err != nil {
+			return fmt.Errorf("pid 1: %w", err)
+		}
+		return nil
+	}
+	if !o.Template {
+		if err := first("/proc"); err != nil {
+			return err
+		}
 	}
 	defer func() {
+		if init == 0 {
+			return
+		}
 		if err := syscall.Kill(init, syscall.SIGKILL); err != nil {
 			panic(err)
 		}
@@ -338,7 +349,7 @@ func build(o order, out *outcome, before *string) error {
 			panic(err)
 		}
 	}()
-	c := Config{User: o.User, Disk: o.Disk}
+	c := Config{User: o.User, Disk: o.Disk, Start: first}
 	if o.Callee {
 		c.Proc = func(path string) error {
 			return execute("/usr/bin/mount", []string{"mount", "-t", "proc", "proc", path}, nil)
@@ -518,9 +529,7 @@ func TestWorld(t *testing.T) {
 		_, binary := scratch(t)
 		for name, o := range map[string]order{
 			"of its own": {}, "proc by another": {Callee: true},
-			// Whose proc is mounted by another as well, but by one that is there
-			// already: launch.
-			"template": {Template: true},
+			"template": {Template: true}, "template, proc by another": {Template: true, Callee: true},
 		} {
 			t.Run(name, func(t *testing.T) {
 				o.Probe, o.User, o.Disk = "world", user, 8<<20

@@ -132,6 +132,20 @@ func probeWorld(w *world) {
 		w.errorf("passwd: %q, %v", b, err)
 	}
 
+	// There is nothing around the root, nor has pid 1 another.
+	for _, p := range []string{"/..", "/../..", "/proc/self/root/..", "/proc/1/root", "/proc/1/root/..", "/proc/1/cwd"} {
+		list, err := os.ReadDir(p)
+		if err != nil {
+			continue // not this program's to look at
+		}
+		var names []string
+		for _, e := range list {
+			names = append(names, e.Name())
+		}
+		if !slices.Equal(names, w.names("/")) {
+			w.errorf("%s holds %v", p, names)
+		}
+	}
 	w.names("/proc")
 	for _, name := range w.names("/proc") {
 		if pid, err := strconv.Atoi(name); err == nil && pid > 10 {

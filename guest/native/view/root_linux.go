@@ -21,6 +21,11 @@ type Config struct {
 	// calling thread has at that moment. If it is nil the thread does it itself,
 	// which takes Linux 6.17 and a pid namespace that has its first process.
 	Proc func(path string) error
+	// Start starts the first process, at a moment when the root is in place but for
+	// /proc; proc is where the host's is then. Only [Template.Base] calls it: for
+	// Base there must be one already. What it starts has the root that the thread
+	// will have.
+	Start func(proc string) error
 }
 
 // Left is a mask that could not be put in place because there is nothing to put it
@@ -57,7 +62,7 @@ type Root struct {
 	suspect bool
 	closing []int  // mounts to be made read-only when sealed
 	sharing bool   // it becomes a template: what is one program's own is left out
-	masks   string // where a template has blank things to bind, until pivoted
+	masks   string // where a template has blank things to bind, until it is done
 
 	space    int // the private space, -1 for none yet
 	spaceDev uint64
@@ -103,10 +108,10 @@ func newRoot(c Config) *Root {
 }
 
 // openHosts opens the host's /proc.
-func (r *Root) openHosts() error {
-	fd, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func (r *Root) openHosts(proc string) error {
+	fd, err := unix.Open(proc, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return hint("open /proc", err)
+		return hint("open "+proc, err)
 	}
 	r.hosts = fd
 	if unix.Gettid() == unix.Getpid() {
@@ -119,7 +124,7 @@ func (r *Root) openHosts() error {
 // start refuses a thread whose mounts are those of the process: what follows would
 // take the host's root away from it.
 func (r *Root) start() error {
-	if err := r.openHosts(); err != nil {
+	if err := r.openHosts("/proc"); err != nil {
 		return err
 	}
 	var mine, all unix.Stat_t
@@ -262,7 +267,7 @@ func (r *Root) pivot() error {
 	if err := unix.Chdir("/"); err != nil {
 		return hint("chdir", err)
 	}
-	r.prefix, r.masks = "", ""
+	r.prefix = ""
 	return nil
 }
 

@@ -50,10 +50,10 @@ type source struct {
 // other programs see.
 var ErrShared = errors.New("the directory above it is shared with other programs")
 
-// Places of a template's own root. Nothing of it but the pieces is left in a root.
+// Places of a template's own root, and for a while of a root.
 const (
-	hangName  = ".root"
-	masksName = ".masks"
+	hangName  = ".root"  // where a new root is mounted at first
+	toolsName = ".tools" // the host's /proc, and an empty file and directory as masks
 )
 
 // Draft clones what a template for mounts needs of the host. Like [Prepare] it is
@@ -115,9 +115,6 @@ func (t *Template) divide() {
 		}
 		if p.Kind == guest.Devices || !same {
 			t.rest = append(t.rest, part{Mount: p.Mount, tree: -1})
-		}
-		if p.Kind == guest.Link && only {
-			common = append(common, p) // for whoever executes a program before there is a root
 		}
 		if !same {
 			continue
@@ -228,45 +225,41 @@ func (t *Template) emptyMachineID(r *Root) error {
 
 // furnish adds what the making of a root needs.
 func (t *Template) furnish(r *Root) error {
-	for _, dir := range []struct {
-		name string
-		mode uint32
-	}{{hangName, 0o755}, {"proc", 0o555}, {masksName, 0o755}} {
-		if err := unix.Mkdirat(r.root, dir.name, dir.mode); err != nil {
-			return hint("mkdir "+dir.name, err)
-		}
+	if err := unix.Mkdirat(r.root, hangName, 0o755); err != nil {
+		return hint("mkdir", err)
 	}
-	if err := unix.MoveMount(t.proc, "", r.root, "proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+	if err := t.platform(r, toolsName); err != nil {
+		return err
+	}
+	if err := unix.Mkdirat(r.root, toolsName+"/proc", 0o555); err != nil {
+		return hint("mkdir", err)
+	}
+	if err := unix.MoveMount(t.proc, "", r.root, toolsName+"/proc", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
 		return hint("move_mount of /proc", err)
 	}
 	// A bind of one of these has its flags, and takes one call.
-	if err := r.write(r.root, masksName+"/file", "", 0o000); err != nil {
+	if err := r.write(r.root, toolsName+"/file", "", 0o000); err != nil {
 		return err
 	}
-	if err := unix.Mkdirat(r.root, masksName+"/dir", 0o700); err != nil {
+	if err := unix.Mkdirat(r.root, toolsName+"/dir", 0o700); err != nil {
 		return hint("mkdir", err)
 	}
-	for name, dir := range map[string]bool{"file": false, "dir": true} {
-		p := &place{guest: "/" + masksName + "/" + name, parent: -1}
-		var err error
-		if p.fd, err = unix.Openat(r.root, masksName+"/"+name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0); err != nil {
-			return hint("open", err)
-		}
-		if err = unix.Fstat(p.fd, &p.stat); err != nil {
-			err = hint("fstat", err)
-		} else if dir {
-			err = r.blank(p)
-		} else {
-			var tree int
-			if tree, err = cloneTree(p.fd, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC|unix.MOUNT_ATTR_RDONLY); err == nil {
-				err = errors.Join(put(&tree, p), release(&tree))
-			}
-		}
-		if err = errors.Join(err, p.close()); err != nil {
-			return err
-		}
+	file, err := r.locate("/"+toolsName+"/file", false)
+	if err != nil {
+		return err
 	}
-	return nil
+	tree, err := cloneTree(file.fd, false, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC|unix.MOUNT_ATTR_RDONLY)
+	if err == nil {
+		err = errors.Join(put(&tree, file), release(&tree))
+	}
+	if err = errors.Join(err, file.close()); err != nil {
+		return err
+	}
+	dir, err := r.locate("/"+toolsName+"/dir", false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.blank(dir), dir.close())
 }
 
 // Fresh reports whether the host still has what the template shows.
@@ -287,7 +280,7 @@ func (t *Template) Fresh() bool {
 
 // Enter puts the calling thread, which must be locked and disposable, into the
 // template. It has to unshare its mount namespace before it does anything else: the
-// template itself must not change. The template's /proc is the host's.
+// template itself must not change.
 func (t *Template) Enter() error {
 	if err := unix.Unshare(unix.CLONE_FS); err != nil {
 		return hint("unshare", err)
@@ -311,7 +304,7 @@ func (t *Template) Close() error {
 // unshared what Base wants.
 func (t *Template) Base(c Config) (*Root, error) {
 	r := newRoot(c)
-	r.masks, r.unseen = "/"+masksName, t.windows
+	r.masks, r.unseen = "/"+toolsName, t.windows
 	for to, devs := range map[*map[uint64]bool][]uint64{&r.shared: t.shared, &r.trusted: t.trusted, &r.blanks: t.blanks} {
 		for _, dev := range devs {
 			(*to)[dev] = true
@@ -320,7 +313,7 @@ func (t *Template) Base(c Config) (*Root, error) {
 	err := r.look(t.ns)
 	if err == nil {
 		old := unix.Umask(0)
-		err = t.root(r)
+		err = t.root(r, c.Start)
 		unix.Umask(old)
 	}
 	if err != nil {
@@ -330,7 +323,7 @@ func (t *Template) Base(c Config) (*Root, error) {
 }
 
 // root makes a root of the pieces.
-func (t *Template) root(r *Root) error {
+func (t *Template) root(r *Root, start func(string) error) error {
 	if err := r.begin("/" + hangName); err != nil {
 		return err
 	}
@@ -340,14 +333,53 @@ func (t *Template) root(r *Root) error {
 			return failed("/"+p.name, "take it from the template", err)
 		}
 	}
+	if err := t.take(r, &piece{name: toolsName, dir: true}); err != nil {
+		return failed("/", "take the tools from the template", err)
+	}
+	if err := r.cover(); err != nil {
+		return failed("/", "become the root", err)
+	}
 	for i := range t.rest {
+		if t.rest[i].Kind == guest.Procs && start != nil {
+			if err := start("/" + toolsName + "/proc"); err != nil {
+				return err
+			}
+			start = nil
+		}
 		if _, err := r.part(&t.rest[i]); err != nil {
 			return err
 		}
 	}
-	if err := r.pivot(); err != nil {
-		return failed("/", "become the root", err)
+	if start != nil {
+		if err := start("/" + toolsName + "/proc"); err != nil {
+			return err
+		}
 	}
+	r.masks = ""
+	if err := unix.Unmount("/"+toolsName, unix.MNT_DETACH); err != nil {
+		return failed("/", "unmount the tools", hint("umount", err))
+	}
+	if err := unix.Unlinkat(r.root, toolsName, unix.AT_REMOVEDIR); err != nil {
+		return failed("/", "clear up", hint("rmdir", err))
+	}
+	return nil
+}
+
+// cover makes the root the thread's by mounting it over what is left of the template:
+// a read-only directory of empty ones. Nobody without privileges over mounts gets
+// beneath it. To exchange the two, as with the host's root, the kernel would look at
+// every thread of the host, a tenth of a microsecond each.
+func (r *Root) cover() error {
+	if err := unix.MoveMount(r.root, "", unix.AT_FDCWD, "/", unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return hint("move_mount", err)
+	}
+	if err := unix.Fchdir(r.root); err != nil {
+		return hint("fchdir", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return hint("chroot", err)
+	}
+	r.prefix = ""
 	return nil
 }
 
@@ -371,7 +403,7 @@ func (t *Template) take(r *Root, p *piece) error {
 // look opens the host's /proc and refuses a thread that has not unshared its mount
 // namespace, whose own template would be taken apart.
 func (r *Root) look(template int) error {
-	if err := r.openHosts(); err != nil {
+	if err := r.openHosts("/" + toolsName + "/proc"); err != nil {
 		return err
 	}
 	var mine, theirs unix.Stat_t
