@@ -76,11 +76,12 @@ func (k *Kernel) locateGo(spec *Spec) error {
 	if !hasNative {
 		return no("is Go source, and compiling it takes the native domain, which this system does not have", byHand, nil)
 	}
-	if _, err := k.nativeDomain(); err != nil {
+	d, err := k.nativeDomain()
+	if err != nil {
 		return no("is Go source, and this host has nothing to confine the compiler with: "+err.Error(), "agentos doctor says what to change", err)
 	}
-	if k.config.NoNamespaces || k.withoutNamespaces() {
-		return no("is Go source, and without Linux namespaces the compiler has no place of its own to work in", byHand, nil)
+	if why := d.Shared(); why != "" {
+		return no("is Go source, and without Linux namespaces the compiler has no place of its own to work in: "+why, byHand, nil)
 	}
 	home, err := os.UserHomeDir()
 	if err != nil {
@@ -107,16 +108,6 @@ func (k *Kernel) locateGo(spec *Spec) error {
 	}
 	spec.source = src
 	return nil
-}
-
-// withoutNamespaces reports whether native programs share the host's.
-func (k *Kernel) withoutNamespaces() bool {
-	d, err := k.nativeDomain()
-	if err != nil {
-		return true
-	}
-	facts, _ := d.Enforcement()
-	return facts["floor"] == "no namespaces"
 }
 
 // compilation is one program on its way to be a module.

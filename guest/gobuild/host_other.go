@@ -10,6 +10,6 @@ import (
 
 func fileID(fs.FileInfo) string { return "" }
 
-func foreign(fs.FileInfo) bool { return false }
+func foreign(_, _ fs.FileInfo) bool { return false }
 
 func tryLock(*os.File, bool) (bool, error) { return false, errors.ErrUnsupported }

@@ -20,10 +20,12 @@ func fileID(fi fs.FileInfo) string {
 	return ""
 }
 
-// foreign reports whether somebody else than the user and root owns a file.
-func foreign(fi fs.FileInfo) bool {
+// foreign reports whether a file belongs neither to the user, nor to root, nor to the
+// owner of a directory.
+func foreign(fi, dir fs.FileInfo) bool {
 	st, ok := fi.Sys().(*syscall.Stat_t)
-	return ok && st.Uid != 0 && int(st.Uid) != os.Geteuid()
+	owner, also := dir.Sys().(*syscall.Stat_t)
+	return ok && also && st.Uid != 0 && int(st.Uid) != os.Geteuid() && st.Uid != owner.Uid
 }
 
 // tryLock takes the lock of an open file, which goes with it. It reports false if it

@@ -75,10 +75,14 @@ func Locate(program, home string) (*Package, error) {
 // moduleRoot returns the directory of the nearest go.mod, and what speaks against
 // showing it to a compiler as a whole.
 func moduleRoot(dir, home string) (root, broad string) {
+	of, err := os.Stat(dir)
+	if err != nil {
+		return "", ""
+	}
 	for {
 		fi, err := os.Stat(filepath.Join(dir, "go.mod"))
 		if err == nil && fi.Mode().IsRegular() {
-			if foreign(fi) {
+			if foreign(fi, of) {
 				return dir, "somebody else's"
 			}
 			return dir, tooBroad(dir, home)
