@@ -228,7 +228,7 @@ func (c *compilation) compile(ctx context.Context, lent *inner) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	if rep.ExitCode != 0 && lent.host != "" && gobuild.BrokenStd(diag) {
+	if rep.ExitCode != 0 && lent.host != "" && !c.std.Sound() {
 		c.p.degrade("cache: the compiled standard library was damaged, and is compiled anew")
 		if err := c.std.Drop(); err != nil {
 			return nil, err
@@ -261,7 +261,7 @@ func (c *compilation) ended(rep *Report, diag string) error {
 // firstLine returns the first line of what a compiler wrote that is about the source.
 func firstLine(diag string) string {
 	for line := range strings.Lines(diag) {
-		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") {
+		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "go: downloading") {
 			return line
 		}
 	}

@@ -130,7 +130,7 @@ func TestGoRefusals(t *testing.T) {
 		{"a module that is not there", "", map[string]string{"go.mod": mod, "a.go": "package main\n\nimport \"example.org/none\"\n\nfunc main() { none.Run() }\n"},
 			"COMPILE", "example.org/none", "go mod download"},
 		{"a required module that is not there", "", map[string]string{"go.mod": mod + "\nrequire example.org/none v1.0.0\n", "go.sum": "example.org/none v1.0.0 h1:AAAA\nexample.org/none v1.0.0/go.mod h1:AAAA\n",
-			"a.go": "package main\n\nimport \"example.org/none\"\n\nfunc main() { none.Run() }\n"}, "COMPILE", "GOPROXY=off", "go mod download"},
+			"a.go": "package main\n\nimport \"example.org/none\"\n\nfunc main() { none.Run() }\n"}, "COMPILE", "example.org/none", "go mod download"},
 		{"a newer language", "", map[string]string{"go.mod": "module m\n\ngo 1.999\n", "a.go": greeting("1")}, "COMPILE", "go >= 1.999", "put a newer Go on your PATH"},
 		{"a workspace", "m", map[string]string{"go.work": "go 1.21\n\nuse (\n\t./m\n\t./dep\n)\n", "dep/go.mod": "module example.org/dep\n\ngo 1.21\n", "dep/dep.go": "package dep\n\nfunc Run() {}\n",
 			"m/go.mod": mod, "m/a.go": "package main\n\nimport \"example.org/dep\"\n\nfunc main() { dep.Run() }\n"}, "COMPILE", "example.org/dep", "go mod download"},
@@ -279,6 +279,7 @@ func TestGoDamagedLibrary(t *testing.T) {
 	if r := run("damaged"); !slices.ContainsFunc(r.Degraded, func(s string) bool { return strings.Contains(s, "was damaged") }) {
 		t.Errorf("the report does not say so: %v", r.Degraded)
 	}
+	// The run before found it out, and this one starts again.
 	if r := run("mended"); len(r.Degraded) > 0 {
 		t.Errorf("still degraded: %v", r.Degraded)
 	}

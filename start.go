@@ -397,7 +397,7 @@ type Plan struct {
 	Dir     string      `json:"dir"`
 	Limits  PlanLimits  `json:"limits"`
 	Compile string      `json:"compile,omitempty"` // what compiles the program first, if it is source
-	Missing []string    `json:"missing"` // what would not be enforced, with BestEffort
+	Missing []string    `json:"missing"`           // what would not be enforced, with BestEffort
 }
 
 // PlanLimits are the limits as they would be enforced; 0 means none.

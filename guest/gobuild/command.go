@@ -46,13 +46,13 @@ func environment(cache, modules string) []string {
 // List returns the command that tells what a package is and which packages of the
 // standard library it takes. Errors in the source are left for the build to say.
 func (p *Package) List(t *Toolchain, modules string) Command {
-	const format = `{{if .Standard}}std {{.ImportPath}}{{else if not .DepOnly}}name {{.Name}}{{end}}`
+	const format = `{{if .Standard}}std {{.ImportPath}}{{else if and .GoFiles (not .DepOnly)}}name {{.Name}}{{end}}`
 	return Command{Program: t.Go, Args: append([]string{"list", "-e", "-deps", "-f", format}, p.Sources...), Env: environment(workCache, modules)}
 }
 
 // Listed is the answer of List.
 type Listed struct {
-	Name string   // of the package, "" if the source does not say
+	Name string   // of the package, "" if it has no files that count here
 	Std  []string // what it imports, directly or not, of the standard library, sorted
 }
 
@@ -117,16 +117,10 @@ func (p *Package) Build(t *Toolchain, modules string, std bool) Command {
 	return c
 }
 
-// BrokenStd reports whether a build failed because of the standard library's cache and
-// not because of the source: it would have replaced something there.
-func BrokenStd(diagnostics string) bool {
-	return strings.Contains(diagnostics, workCache+"/") && strings.Contains(diagnostics, "read-only file system")
-}
-
 // Advice returns what to do about a failed build, "" if the source has to be mended.
 func (p *Package) Advice(diagnostics string) string {
 	switch {
-	case strings.Contains(diagnostics, "GOPROXY=off"), strings.Contains(diagnostics, "GOFLAGS=-mod=mod"), strings.Contains(diagnostics, "missing go.sum entry"),
+	case strings.Contains(diagnostics, "GOPROXY=off"), strings.Contains(diagnostics, "/cache/download"), strings.Contains(diagnostics, "GOFLAGS=-mod=mod"), strings.Contains(diagnostics, "missing go.sum entry"),
 		strings.Contains(diagnostics, "no required module provides package"):
 		return "nothing is downloaded while it is compiled: run `go mod tidy` and `go mod download` in it first, if you trust what it names"
 	case strings.Contains(diagnostics, "GOTOOLCHAIN=local"):

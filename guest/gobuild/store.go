@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -154,16 +155,23 @@ func (d *Std) Cache() string { return filepath.Join(d.dir, "cache") }
 
 // The files of a library, beside its cache.
 const (
-	haveFile = "have"    // the packages that are there, a line each
-	growLock = "growing" // held by who adds
-	useLock  = "use"     // shared by who reads, held alone by who adds
+	haveFile  = "have"    // the packages that are there, a line each
+	dirtyFile = "dirty"   // there while what is in the cache is not certain
+	growLock  = "growing" // held by who adds
+	useLock   = "use"     // shared by who reads, held alone by who adds
 )
 
 // Read takes the lock for reading; Close gives it back.
 func (d *Std) Read(ctx context.Context) error {
 	f, err := lockFile(ctx, filepath.Join(d.dir, useLock), false)
+	if err != nil {
+		return err
+	}
+	if d.dirty() {
+		return errors.Join(errors.New("the compiled standard library is incomplete"), f.Close())
+	}
 	d.lock = f
-	return err
+	return nil
 }
 
 // Close gives the lock back. It is idempotent.
@@ -179,7 +187,7 @@ func (d *Std) Close() error {
 // Missing returns which packages are not there yet.
 func (d *Std) Missing(want []string) []string {
 	text, err := os.ReadFile(filepath.Join(d.dir, haveFile))
-	if err != nil {
+	if err != nil || d.dirty() {
 		return want // then they are compiled, which does no harm
 	}
 	have := strings.Split(strings.TrimSpace(string(text)), "\n")
@@ -218,9 +226,7 @@ func (d *Std) Grow(ctx context.Context, want []string, compile func(missing []st
 	if err := d.store.forget(filepath.Base(d.dir)); err != nil {
 		return err
 	}
-	// With the time of a look through it in it, go does not look for what was not used
-	// lately: it does not see what is used.
-	if err := os.WriteFile(filepath.Join(d.Cache(), "trim.txt"), fmt.Appendln(nil, time.Now().Unix()), 0o600); err != nil {
+	if err := d.begin(); err != nil {
 		return err
 	}
 	if err := compile(missing); err != nil {
@@ -231,18 +237,85 @@ func (d *Std) Grow(ctx context.Context, want []string, compile func(missing []st
 		have = append(have, strings.Fields(string(text))...)
 	}
 	slices.Sort(have)
-	return d.write(slices.Compact(have))
+	return d.commit(slices.Compact(have))
+}
+
+func (d *Std) dirty() bool {
+	_, err := os.Lstat(filepath.Join(d.dir, dirtyFile))
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// begin marks the cache as uncertain, and empties it if it is so already: whoever
+// added last was killed, or the host was.
+func (d *Std) begin() error {
+	if d.dirty() {
+		if err := errors.Join(unlessMissing(os.Remove(filepath.Join(d.dir, haveFile))), os.RemoveAll(d.Cache()), os.Mkdir(d.Cache(), 0o700)); err != nil {
+			return err
+		}
+	}
+	if err := d.mark(); err != nil {
+		return err
+	}
+	// With the time of a look through it in it, go does not look for what was not used
+	// lately: it does not see what is used.
+	return os.WriteFile(filepath.Join(d.Cache(), "trim.txt"), fmt.Appendln(nil, time.Now().Unix()), 0o600)
+}
+
+// mark is on the disk before anything that follows it.
+func (d *Std) mark() error {
+	if err := os.WriteFile(filepath.Join(d.dir, dirtyFile), nil, 0o600); err != nil {
+		return err
+	}
+	return syncTree(d.dir)
+}
+
+// commit has what was added on the disk before it says that it is there.
+func (d *Std) commit(have []string) error {
+	tmp := filepath.Join(d.dir, tmpPrefix+haveFile) // the lock is ours
+	err := os.WriteFile(tmp, []byte(strings.Join(have, "\n")+"\n"), 0o600)
+	if err == nil {
+		err = os.Rename(tmp, filepath.Join(d.dir, haveFile))
+	}
+	if err == nil {
+		err = syncTree(d.dir)
+	}
+	if err == nil {
+		err = os.Remove(filepath.Join(d.dir, dirtyFile))
+	}
+	return err
 }
 
 // Drop has everything compiled again that programs need: what is there is damaged.
-func (d *Std) Drop() error { return unlessMissing(os.Remove(filepath.Join(d.dir, haveFile))) }
+func (d *Std) Drop() error { return d.mark() }
 
-func (d *Std) write(have []string) error {
-	tmp := filepath.Join(d.dir, tmpPrefix+haveFile) // the lock is ours
-	if err := os.WriteFile(tmp, []byte(strings.Join(have, "\n")+"\n"), 0o600); err != nil {
-		return err
+// Sound reports whether every entry of the cache has its content, as far as can be
+// seen without reading that. It is asked when a build fails for no reason that a
+// damaged cache could not be.
+func (d *Std) Sound() bool {
+	entries, err := filepath.Glob(filepath.Join(d.Cache(), "??", "*-a"))
+	if err != nil {
+		return false
 	}
-	return os.Rename(tmp, filepath.Join(d.dir, haveFile))
+	for _, e := range entries {
+		text, err := os.ReadFile(e)
+		if err != nil {
+			return false
+		}
+		// "v1", the action, the digest of its output, the size of that, and the time.
+		f := strings.Fields(string(text))
+		if len(f) != 5 || len(f[2]) < 2 {
+			return false
+		}
+		size, err := strconv.ParseInt(f[3], 10, 64)
+		if err != nil {
+			return false
+		}
+		fi, err := os.Stat(filepath.Join(d.Cache(), f[2][:2], f[2]+"-d"))
+		if err != nil || fi.Size() != size {
+			return false
+		}
+	}
+	return true
 }
 
 // forget removes the libraries of toolchains that were not used for long.

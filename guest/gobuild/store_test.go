@@ -121,15 +121,54 @@ func TestGrow(t *testing.T) {
 	if err := openStd(t, s, "a").Grow(ctx, []string{"net"}, func([]string) error { return failed }); !errors.Is(err, failed) {
 		t.Error(err)
 	}
+	// Nobody knows what the one that failed left.
 	d := openStd(t, s, "a")
-	if m := d.Missing([]string{"fmt", "net"}); !slices.Equal(m, []string{"net"}) {
-		t.Errorf("missing %v: what failed is not there", m)
+	if m := d.Missing([]string{"fmt", "net"}); !slices.Equal(m, []string{"fmt", "net"}) {
+		t.Errorf("missing %v", m)
+	}
+	if err := d.Read(ctx); err == nil {
+		t.Error("what is uncertain is lent")
+	}
+	left := filepath.Join(d.Cache(), "left")
+	if err := os.WriteFile(left, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Grow(ctx, []string{"net"}, grow); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(left); err == nil {
+		t.Error("what it left is still there")
+	}
+	if m := d.Missing([]string{"fmt", "net"}); !slices.Equal(m, []string{"fmt"}) {
+		t.Errorf("missing %v", m)
 	}
 	if err := d.Drop(); err != nil {
 		t.Fatal(err)
 	}
-	if m := d.Missing([]string{"fmt"}); !slices.Equal(m, []string{"fmt"}) {
+	if m := d.Missing([]string{"net"}); !slices.Equal(m, []string{"net"}) {
 		t.Errorf("dropped, and missing %v", m)
+	}
+}
+
+func TestSound(t *testing.T) {
+	const entry = "v1 aa bbcc                   10  1700000000000000000\n"
+	for _, c := range []struct {
+		name  string
+		files map[string]string
+		sound bool
+	}{
+		{"empty", nil, true},
+		{"whole", map[string]string{"aa/aa-a": entry, "bb/bbcc-d": "0123456789", "README": "x"}, true},
+		{"cut short", map[string]string{"aa/aa-a": entry, "bb/bbcc-d": "012345678"}, false},
+		{"gone", map[string]string{"aa/aa-a": entry}, false},
+		{"no entry", map[string]string{"aa/aa-a": ""}, false},
+		{"half an entry", map[string]string{"aa/aa-a": entry[:20], "bb/bbcc-d": "0123456789"}, false},
+	} {
+		d := openStd(t, openTestStore(t), "a")
+		write(t, d.Cache(), c.files)
+		if d.Sound() != c.sound {
+			t.Errorf("%s: sound %t", c.name, !c.sound)
+		}
 	}
 }
 
