@@ -36,6 +36,7 @@ type Kernel struct {
 	workers   *gate.Workers
 	wasm      *wasm.Domain
 	native    nativeDomains
+	goKept    goStores
 	kernel    *kernel.Kernel
 	state     *statedir.Dir // nil without a state directory
 	hidden    []hostfs.ID   // what no grant shows: the state directory

@@ -96,6 +96,9 @@ var lattice = []room{
 	{path: "guest/native/remote", may: []string{"guest", "guest/native/launch"}, third: []string{xsys}, inTests: []string{"guest/native/view"}},
 	{path: "guest/native", may: []string{"kernel/abi", "guest", "guest/native/launch", "guest/native/remote", "guest/native/stream"}, third: []string{xsys}},
 
+	// What becomes of source before a domain executes it.
+	{path: "guest/gobuild", third: []string{xsys}},
+
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
 	{path: "manifest", may: []string{"kernel/abi"}, third: []string{toml}},
@@ -108,7 +111,7 @@ var lattice = []room{
 	{path: "examples/build"},
 
 	// The wiring, and the front ends over it.
-	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "guest/native", "guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control",
+	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "guest/native", "guest/native/program", "guest/native/view", "guest/gobuild", "observe", "internal/statedir", "internal/control",
 		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
