@@ -21,7 +21,7 @@ import (
 func (p *Process) openRecord() {
 	p.started = time.Now()
 	p.run = statedir.NewID()
-	if p.k.state == nil {
+	if p.k.state == nil || p.spec.unrecorded {
 		return
 	}
 	rec, err := p.k.state.Create(p.description(0))

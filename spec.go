@@ -48,6 +48,8 @@ type Spec struct {
 	Stdin          io.Reader // nil reads as end of file
 	Stdout, Stderr io.Writer // nil discards
 	Events         io.Writer // JSON lines; nil for none
+
+	unrecorded bool // leaves no record: it is nobody's run but doctor's
 }
 
 // GrantKind is what a grant gives.

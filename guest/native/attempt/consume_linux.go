@@ -69,9 +69,7 @@ func useProcesses(o *Order) error {
 	for range o.Amount {
 		pid, errno := fork(0, false, &unix.Timespec{Sec: 5})
 		if errno != 0 {
-			for _, p := range pids {
-				_ = end(p) // as above; and room is made for the threads of the runtime
-			}
+			makeRoom(pids)
 			refused(errno, unix.EAGAIN)
 			return errno
 		}
@@ -79,6 +77,15 @@ func useProcesses(o *Order) error {
 	}
 	time.Sleep(lingering)
 	return nil
+}
+
+// makeRoom ends processes by raw calls: around others the runtime may want another
+// thread, for which there is no room yet.
+func makeRoom(pids []int) {
+	for _, pid := range pids {
+		unix.RawSyscall(unix.SYS_KILL, uintptr(pid), uintptr(unix.SIGKILL), 0)
+		unix.RawSyscall6(unix.SYS_WAIT4, uintptr(pid), 0, 0, 0, 0, 0)
+	}
 }
 
 func useDisk(o *Order) error {

@@ -45,6 +45,7 @@ const (
 	layerPID      layer = "pid namespace: there is no such process in it"
 	layerIPC      layer = "ipc namespace: there is no such object in it"
 	layerLandlock layer = "Landlock"
+	layerTrace    layer = "it may not look into that process"
 	layerPowers   layer = "no capabilities"
 	layerSession  layer = "a session of its own, which has no terminal"
 	layerClosed   layer = "nothing but its streams was handed over"

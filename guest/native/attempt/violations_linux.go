@@ -41,7 +41,7 @@ var violations = []violation{
 	{name: "own_symlink", what: "leave a write grant by a link of its own", call: "openat", proof: byContent, try: ownLink},
 	{name: "dotdot", what: "leave a grant upwards", call: "openat", proof: byContent,
 		try: func(o *Order) answer { return read(o.Shown + "/../" + filepath.Base(o.Secret)) }},
-	{name: "proc_root", what: "leave its root through /proc", call: "openat", proof: byContent,
+	{name: "proc_root", what: "leave its root through /proc", call: "openat", proof: byContent, by: map[unix.Errno]layer{unix.EACCES: layerTrace},
 		try: func(o *Order) answer {
 			return first(func() answer { return read("/proc/1/root" + o.Secret) }, func() answer { return read("/proc/self/root" + o.Secret) },
 				func() answer { return read("/proc/" + strconv.Itoa(o.Bystander) + "/root" + o.Secret) })
@@ -195,7 +195,7 @@ var violations = []violation{
 			return answered("prlimit64", unix.Prlimit(0, unix.RLIMIT_CORE, &unix.Rlimit{Cur: l.Cur, Max: l.Max + 1}, nil))
 		}},
 
-	{name: "environ", what: "read another process's environment", call: "openat", proof: byContent, by: map[unix.Errno]layer{unix.ENOENT: layerPID, unix.EACCES: layerLandlock},
+	{name: "environ", what: "read another process's environment", call: "openat", proof: byContent, by: map[unix.Errno]layer{unix.ENOENT: layerPID, unix.EACCES: layerTrace},
 		try: func(o *Order) answer { return read("/proc/" + strconv.Itoa(o.Bystander) + "/environ") }},
 	{name: "ptrace_outside", what: "trace a process outside", call: "ptrace",
 		try: func(o *Order) answer { return seize(o.Bystander) }},
