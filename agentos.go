@@ -275,10 +275,12 @@ func (k *Kernel) domain(name string) guest.Domain {
 }
 
 // Helper turns this process into a compile child, or into one that starts native
-// programs where this user may not, if it was started as one; it then does its work and
-// exits. Otherwise it returns at once. Every program that opens a kernel without
-// Config.Helper calls it first thing in main, and its tests in TestMain.
+// programs where this user may not, or into one that tries things for doctor, if it was
+// started as one; it then does its work and exits. Otherwise it returns at once. Every
+// program that opens a kernel without Config.Helper calls it first thing in main, and its
+// tests in TestMain.
 func Helper() {
 	wasm.HelperMain()
 	nativeHelper()
+	attemptMain()
 }

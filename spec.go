@@ -49,8 +49,9 @@ type Spec struct {
 	Stdout, Stderr io.Writer // nil discards
 	Events         io.Writer // JSON lines; nil for none
 
-	source *goSource // what is to be compiled first; set by load
-	inner  *inner    // of a run that the kernel makes for itself
+	source     *goSource // what is to be compiled first; set by load
+	inner      *inner    // of a run that the kernel makes for itself
+	unrecorded bool      // leaves no record: it is nobody's run but doctor's
 }
 
 // GrantKind is what a grant gives.
