@@ -52,7 +52,10 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
 		return nil, err
 	}
-	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, limits: l.rlimits(&job.Limits), terminal: -1}
+	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, terminal: -1}
+	if conf.limits, err = rlimits(&job.Limits); err != nil {
+		return nil, err
+	}
 	conf.cpus = c.affinity()
 	if err := t.dress(&conf); err != nil {
 		return nil, err
