@@ -26,6 +26,7 @@ type cell struct {
 	group   *cgroup.Group // nil where none can be made
 	stage   stage
 	root    *view.Root // nil without namespaces, and once sealed
+	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
 	watched bool       // limits are held by supervision
 	pinned  int        // processors that the tree may use, 0 for all
 	left    []string   // what of the view's masks could not be put on
@@ -97,6 +98,11 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
+	}
+	if c.l.landlock != 0 {
+		if c.queues, err = openQueues(); err != nil {
+			return err
+		}
 	}
 	// Both are forked while this root still is the host's, through whose /proc they
 	// are executed; the change of root takes them along.
@@ -182,6 +188,7 @@ func (c *cell) close() error {
 		errs = append(errs, c.thread.do(c.root.Close))
 		c.root = nil
 	}
+	errs = append(errs, closeFile(c.queues))
 	c.retire()
 	if c.init != nil || c.starter != nil {
 		errs = append(errs, c.kill())

@@ -47,7 +47,7 @@ func (s *stage) hasProc() bool {
 func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 	_, rest := stageOf(job)
 	if c.root == nil {
-		ruleset, err = c.l.restrict(job, "")
+		ruleset, err = c.l.restrict(job, "", nil)
 		return nil, ruleset, err
 	}
 	trees, err := view.Prepare(rest)
@@ -70,7 +70,10 @@ func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 				return fmt.Errorf("a terminal: %w", err)
 			}
 		}
-		if ruleset, err = c.l.restrict(job, "/"); err != nil {
+		// Closed with the rules.
+		queues := c.queues
+		c.queues = nil
+		if ruleset, err = c.l.restrict(job, "/", queues); err != nil {
 			return err
 		}
 		return c.root.Seal()
@@ -91,10 +94,11 @@ func openFile(name string, flags int) (*os.File, error) {
 }
 
 // restrict makes the ruleset for a job, nil if the host has no Landlock. It is called
-// where the paths of the job are: on the cell's thread, or anywhere without one.
-func (l *Launcher) restrict(job *Job, root string) (_ *os.File, err error) {
+// where the paths of the job are: on the cell's thread, or anywhere without one. It
+// closes queues.
+func (l *Launcher) restrict(job *Job, root string, queues *os.File) (_ *os.File, err error) {
 	if l.landlock == 0 {
-		return nil, nil
+		return nil, closeFile(queues)
 	}
 	var rules []landlock.Rule
 	defer func() {
@@ -113,6 +117,9 @@ func (l *Launcher) restrict(job *Job, root string) (_ *os.File, err error) {
 		return err
 	}
 	o := landlock.Options{AnyTCP: l.namespaces, AnySocket: l.namespaces, AnySignal: l.namespaces}
+	if queues != nil {
+		rules = append(rules, landlock.Rule{File: queues, Access: landlock.ReadWrite})
+	}
 	if root != "" {
 		if err := add(root, landlock.ReadExec|landlock.Connect); err != nil {
 			return nil, err
