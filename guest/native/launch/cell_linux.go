@@ -28,6 +28,7 @@ type cell struct {
 	stage   stage
 	plan    *plan      // that it was made by, nil for none
 	root    *view.Root // nil without namespaces, and once sealed
+	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
 	watch   supervision
 	pinned  int        // processors that the tree may use, 0 for all
 	counted bool       // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
@@ -109,6 +110,11 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 	}
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
+	}
+	if c.l.landlock != 0 {
+		if c.queues, err = openQueues(); err != nil {
+			return err
+		}
 	}
 	conf := view.Config{User: c.stage.user, Proc: c.mountProc, Start: func(proc string) error { return c.forkBoth(attr, proc) }}
 	if c.plan != nil {
@@ -209,6 +215,7 @@ func (c *cell) close() error {
 		errs = append(errs, c.thread.do(c.root.Close))
 		c.root = nil
 	}
+	errs = append(errs, closeFile(c.queues))
 	c.retire()
 	if c.init != nil || c.starter != nil {
 		errs = append(errs, c.kill())

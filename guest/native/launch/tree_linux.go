@@ -54,7 +54,10 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
 		return nil, err
 	}
-	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, limits: c.rlimits(&job.Limits), terminal: -1}
+	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, terminal: -1}
+	if conf.limits, err = c.rlimits(&job.Limits); err != nil {
+		return nil, err
+	}
 	conf.cpus = c.affinity()
 	if !l.namespaces {
 		if err := c.settle(&t.job); err != nil {
