@@ -160,8 +160,8 @@ type house struct {
 
 // TestEscape runs every attempt, as root's and as an ordinary user's.
 func TestEscape(t *testing.T) {
-	if testing.Short() {
-		t.Skip("NOT CHECKED: it takes minutes")
+	if testing.Short() || raced {
+		t.Skip("NOT CHECKED: it takes minutes, and the race detector does not look into the command that it runs")
 	}
 	escape := build(t)
 	all := listed(t, escape)
@@ -228,7 +228,7 @@ func detects(t *testing.T, all []attempt, found *sync.Map) {
 // TestDetects runs without any confinement what touches canaries only, as an
 // ordinary user: a corpus that sees no escape there would see none anywhere.
 func TestDetects(t *testing.T) {
-	if *runner != "agentos" || testing.Short() {
+	if *runner != "agentos" || testing.Short() || raced {
 		t.Skip("NOT CHECKED: TestEscape -runner plain does this and more")
 	}
 	escape := build(t)
