@@ -119,6 +119,7 @@ var lattice = []room{
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/stdlib"},
 	{path: "test/programs"},
+	{path: "test/escape"},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
 	{path: "test/conformance/guest"},
