@@ -35,7 +35,9 @@ const believed = 250 * time.Millisecond
 // has no namespaces, the program brings its root, or none can be made. give gives it
 // back.
 func (ps *plans) take(l *Launcher, s stage) *plan {
-	if !l.namespaces || s.whole() {
+	// The map of a user namespace is written by way of the host's /proc, which a thread
+	// in a template has under another name.
+	if !l.namespaces || s.whole() || l.countsByUser() {
 		return nil
 	}
 	ps.mu.Lock()
