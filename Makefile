@@ -4,7 +4,7 @@
 
 export FUZZTIME BENCH BENCHCOUNT
 
-.PHONY: build test race lint fuzz bench conformance programs generate check clean
+.PHONY: build test race lint fuzz bench bench-native bench-peers conformance programs generate check clean
 
 build: ## the binary, in bin/agentos
 	@bash .ci/run build
@@ -18,6 +18,10 @@ fuzz: ## every fuzz target, FUZZTIME each (5s)
 	@bash .ci/run fuzz
 bench: ## benchmarks matching BENCH, into bin/bench.txt
 	@bash .ci/run bench
+bench-native: ## native programs against other sandboxes, BENCHCOUNT times, into bin/bench-native.txt
+	@bash .ci/run bench_native
+bench-peers: ## those sandboxes, as far as they can be installed here
+	@bash .ci/run bench_peers
 conformance: ## Go's own tests, all of them, and every suite of a contract
 	@bash .ci/run conformance
 programs: ## third-party programs, unchanged, with only the grants they need

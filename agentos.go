@@ -36,6 +36,7 @@ type Kernel struct {
 	workers   *gate.Workers
 	wasm      *wasm.Domain
 	native    nativeDomains
+	goKept    goStores
 	kernel    *kernel.Kernel
 	state     *statedir.Dir // nil without a state directory
 	hidden    []hostfs.ID   // what no grant shows: the state directory
@@ -274,10 +275,12 @@ func (k *Kernel) domain(name string) guest.Domain {
 }
 
 // Helper turns this process into a compile child, or into one that starts native
-// programs where this user may not, if it was started as one; it then does its work and
-// exits. Otherwise it returns at once. Every program that opens a kernel without
-// Config.Helper calls it first thing in main, and its tests in TestMain.
+// programs where this user may not, or into one that tries things for doctor, if it was
+// started as one; it then does its work and exits. Otherwise it returns at once. Every
+// program that opens a kernel without Config.Helper calls it first thing in main, and its
+// tests in TestMain.
 func Helper() {
 	wasm.HelperMain()
 	nativeHelper()
+	attemptMain()
 }

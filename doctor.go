@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/agentos-kernel/agentos/guest"
@@ -13,27 +15,51 @@ import (
 
 // Diagnosis is what `agentos doctor` found.
 type Diagnosis struct {
-	Version int     `json:"version"`
-	Build   string  `json:"build"`
-	Host    string  `json:"host"`
-	Checks  []Check `json:"checks"`
+	Version  int        `json:"version"`
+	Build    string     `json:"build"`
+	Host     string     `json:"host"`
+	Safe     bool       `json:"safe"` // what protects the host in a default run is there, and held
+	Checks   []Check    `json:"checks"`
+	Degraded []Weakness `json:"degraded"`
 }
 
-// Check is one thing that was tried.
+// Check is one thing that was looked at, or tried by a program that must not succeed.
 type Check struct {
 	Name     string `json:"name"`
 	OK       bool   `json:"ok"`
 	Protects bool   `json:"protects"` // a run without it would be less safe; otherwise it only informs
 	Detail   string `json:"detail"`
 	Fix      string `json:"fix,omitempty"`
+
+	// Of an attempt, whose name begins with its domain:
+	Tried     string `json:"tried,omitempty"`      // for people: what
+	Outcome   string `json:"outcome,omitempty"`    // held, escaped, degraded, untried, or unknown
+	StoppedBy string `json:"stopped_by,omitempty"` // the first layer that stopped it
+	Errno     string `json:"errno,omitempty"`      // what the program was answered
 }
 
-// Doctor opens a kernel as c says and tries its parts.
+// The outcomes of an attempt. What is not known counts as not held.
+const (
+	OutcomeHeld     = "held"
+	OutcomeEscaped  = "escaped"
+	OutcomeDegraded = "degraded" // held by refusing what cannot be held otherwise
+	OutcomeUntried  = "untried"
+	OutcomeUnknown  = "unknown"
+)
+
+// Weakness is what is missing here or weaker than it could be, and what to change.
+type Weakness struct {
+	What string `json:"what"`
+	Fix  string `json:"fix,omitempty"`
+}
+
+// Doctor opens a kernel as c says and tries its parts; and in throw-away programs it
+// tries what no program must be able to do. It leaves nothing behind.
 func Doctor(c Config) *Diagnosis {
 	if c.Version == "" {
 		c.Version = Version
 	}
-	d := &Diagnosis{Version: DocumentVersion, Build: c.Version, Host: runtime.GOOS + "/" + runtime.GOARCH, Checks: []Check{}}
+	d := &Diagnosis{Version: DocumentVersion, Build: c.Version, Host: runtime.GOOS + "/" + runtime.GOARCH, Checks: []Check{}, Degraded: []Weakness{}}
 	k, err := Open(c)
 	if err != nil {
 		fix := ""
@@ -49,6 +75,7 @@ func Doctor(c Config) *Diagnosis {
 	if err := k.Close(); err != nil {
 		d.add("shutdown", false, true, err.Error(), "")
 	}
+	d.Safe = !slices.ContainsFunc(d.Checks, func(c Check) bool { return c.Protects && !c.OK })
 	return d
 }
 
@@ -79,7 +106,6 @@ func (k *Kernel) examine(d *Diagnosis) {
 	}
 	d.add("refuse", err == nil, true, detail, "")
 	d.add("files", true, true, "host paths are resolved "+resolution(), "")
-	d.add("native", false, false, "native programs are not part of this version", "")
 	for _, name := range Subsystems() {
 		at := len(d.Checks)
 		d.add(name, true, false, k.subsystem(name), "")
@@ -89,6 +115,59 @@ func (k *Kernel) examine(d *Diagnosis) {
 			}
 		}
 	}
+	for _, why := range k.Degraded() {
+		d.weak(why, "")
+	}
+	k.attempts(d)
+}
+
+// attempts has programs of both domains try what they must not be able to do, all at
+// once.
+func (k *Kernel) attempts(d *Diagnosis) {
+	var ofWasm, ofNative Diagnosis
+	var both sync.WaitGroup
+	both.Go(func() { k.wasmAttempts(&ofWasm) })
+	both.Go(func() { k.nativeAttempts(&ofNative) })
+	both.Wait()
+	for _, of := range []*Diagnosis{&ofNative, &ofWasm} {
+		d.Checks = append(d.Checks, of.Checks...)
+		d.Degraded = append(d.Degraded, of.Degraded...)
+	}
+}
+
+// attempt adds what became of one.
+func (d *Diagnosis) attempt(c Check) {
+	switch c.Outcome {
+	case OutcomeHeld:
+		c.OK, c.Protects = true, true
+	case OutcomeUntried:
+		c.OK, c.Protects = true, false
+	case OutcomeDegraded:
+		c.OK, c.Protects = false, false
+	default:
+		c.OK, c.Protects = false, true
+	}
+	d.Checks = append(d.Checks, c)
+}
+
+// weak adds a weakness. Without a fix of its own it is looked for by what it is about.
+func (d *Diagnosis) weak(what, fix string) {
+	for _, r := range remedies {
+		if fix == "" && strings.Contains(what, r.about) {
+			fix = r.fix
+		}
+	}
+	d.Degraded = append(d.Degraded, Weakness{What: what, Fix: fix})
+}
+
+var remedies = []struct{ about, fix string }{
+	{"To have them", "do what it says"},
+	{"control group", "run as root where the controllers are mounted, or have them delegated to this user (systemd: Delegate=yes)"},
+	{"Landlock", "use a newer kernel, with landlock among its security modules (lsm= on its command line)"},
+	{"namespaces", "run as root, or allow this user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or an AppArmor profile for agentos)"},
+	{"left out", "it was asked for: leave that setting out"},
+	{"state:", "name a directory of this user's own, mode 0700, in AGENTOS_STATE"},
+	{"cache:", "name a directory of this user's own, mode 0700, in AGENTOS_STATE"},
 }
 
 // subsystem describes an optional subsystem that is there.
@@ -120,7 +199,7 @@ var tiny = []byte("\x00asm\x01\x00\x00\x00" + // magic, version
 func (k *Kernel) tryCompile() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	r, err := k.Run(ctx, Spec{Program: "self-test", Image: tiny})
+	r, err := k.Run(ctx, Spec{Program: "self-test", Image: tiny, unrecorded: true})
 	if err != nil {
 		return err
 	}
@@ -133,7 +212,7 @@ func (k *Kernel) tryCompile() error {
 func (k *Kernel) tryGarbage() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	_, err := k.Run(ctx, Spec{Program: "self-test", Image: tiny[:len(tiny)-1]})
+	_, err := k.Run(ctx, Spec{Program: "self-test", Image: tiny[:len(tiny)-1], unrecorded: true})
 	var le *guest.LoadError
 	if !errors.As(err, &le) || le.Kind != guest.NotRunnable {
 		return fmt.Errorf("a corrupt module was not refused: %v", err)

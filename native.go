@@ -93,6 +93,8 @@ type nativeDomain interface {
 	// Enforcement says what stands behind each protection here, and in sentences
 	// what is weaker than it could be.
 	Enforcement() (map[string]string, []string)
+	// Shared says why programs share the host's namespaces, "" if they do not.
+	Shared() string
 }
 
 // nativeDomains opens the domain when it is needed first: what it takes to probe the

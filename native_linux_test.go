@@ -264,19 +264,24 @@ func TestNativeKillMeansGone(t *testing.T) {
 	}
 }
 
-// hostState is what native programs might leave on the host.
-func hostState(t testing.TB) (s []string) {
+// hostState is what the native programs of a process might leave on the host. Other
+// kernels may be at work beside the tests.
+func hostState(t testing.TB, pid int) (s []string) {
 	t.Helper()
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		t.Fatal(err)
 	}
 	s = append(s, fmt.Sprintf("mounts %d", bytes.Count(mounts, []byte("\n"))))
-	groups, err := filepath.Glob("/sys/fs/cgroup/*/agentos-*")
+	err = filepath.WalkDir("/sys/fs/cgroup", func(p string, d os.DirEntry, err error) error {
+		if err == nil && strings.HasPrefix(d.Name(), "agentos-") && strings.Contains(d.Name(), fmt.Sprintf("-%d-", pid)) {
+			s = append(s, p)
+		}
+		return nil // others come and go
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = append(s, groups...)
 	return s
 }
 
@@ -285,7 +290,7 @@ func TestNativeNothingIsLeft(t *testing.T) {
 	if *soak {
 		after, atOnce = 2000, 200
 	}
-	mounts := hostState(t)
+	mounts := hostState(t, os.Getpid())
 	k := open(t, func(c *agentos.Config) { c.NativeReady = 2 })
 	round := func() {
 		if r, out := sh(t, k, agentos.Spec{}, "echo $((6*7)) | cat"); r.Cause != "exited" || out != "42\n" {
@@ -320,7 +325,7 @@ func TestNativeNothingIsLeft(t *testing.T) {
 	if err := k.Close(); err != nil {
 		t.Error(err)
 	}
-	if now := hostState(t); !slices.Equal(now, mounts) {
+	if now := hostState(t, os.Getpid()); !slices.Equal(now, mounts) {
 		t.Errorf("the host has %v, before %v", now, mounts)
 	}
 }
@@ -365,7 +370,7 @@ func TestKilledNativeKernel(t *testing.T) {
 		t.Fatal(err)
 	}
 	state := filepath.Join(t.TempDir(), "state")
-	before := hostState(t)
+	before := hostState(t, 0)
 	left := 0
 	for i := range rounds {
 		cookie := fmt.Sprintf("victim-%d-%d-%d", os.Getpid(), i, rand.Uint32())
@@ -389,7 +394,7 @@ func TestKilledNativeKernel(t *testing.T) {
 		if err := cmd.Wait(); err == nil || !cmd.ProcessState.Sys().(syscall.WaitStatus).Signaled() {
 			t.Fatalf("the kernel ended by itself: %v", cmd.ProcessState)
 		}
-		if len(hostState(t)) > len(before) {
+		if len(hostState(t, cmd.Process.Pid)) > len(before) {
 			left++
 		}
 		// The trees end when their pid 1 sees that the kernel is gone.
@@ -410,7 +415,7 @@ func TestKilledNativeKernel(t *testing.T) {
 		if err := k.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if now := hostState(t); !slices.Equal(now, before) {
+		if now := hostState(t, cmd.Process.Pid); !slices.Equal(now, before) {
 			t.Fatalf("round %d: after the next start the host has %v, before %v", i, now, before)
 		}
 	}

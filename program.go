@@ -20,7 +20,8 @@ const maxImage = 256 << 20
 // wasmMagic begins every WebAssembly module.
 const wasmMagic = "\x00asm"
 
-// load finds the domain of a program, and reads it if that is the WASM domain.
+// load finds the domain of a program, and reads it if that is the WASM domain; Go
+// source is read when it is compiled, within the time of the run.
 // What --toolchain adds is added to the spec. Errors are *StartErrors.
 func (k *Kernel) load(spec *Spec) (guest.Source, string, error) {
 	src := guest.Source{Name: spec.Program, Image: spec.Image}
@@ -30,8 +31,8 @@ func (k *Kernel) load(spec *Spec) (guest.Source, string, error) {
 		return src, "", refuse("USAGE", "--domain "+spec.Domain, "there is no such domain", "use auto, wasm, or native", nil)
 	}
 	if spec.Image == nil && spec.Domain != "native" && isGo(spec.Program) {
-		src, err := k.compileGo(spec)
-		return src, "wasm", err
+		src.Name = spec.Program
+		return src, "wasm", k.locateGo(spec)
 	}
 	head := spec.Image
 	var file *os.File
@@ -77,16 +78,6 @@ func (k *Kernel) loadNative(spec *Spec) error {
 		return addToolchain(spec)
 	}
 	return nil
-}
-
-// compileGo turns a Go file or package into a module.
-func (k *Kernel) compileGo(spec *Spec) (guest.Source, error) {
-	what := "is Go source"
-	if fi, err := os.Stat(spec.Program); err == nil && fi.IsDir() {
-		what = "is a directory of Go source"
-	}
-	return guest.Source{Name: spec.Program}, notRunnable("NO-COMPILE", spec.Program, what+"; compiling it is not part of this version",
-		"compile it first: GOOS=wasip1 GOARCH=wasm go build -o program.wasm "+spec.Program, nil)
 }
 
 // isGo reports whether a path is a Go file or a directory with Go files.

@@ -20,6 +20,7 @@ func (anyNative) Close() error { return nil }
 func (anyNative) Load(context.Context, guest.Source) (guest.Program, error) {
 	return nil, &guest.LoadError{Reason: "nothing is loaded here"}
 }
+func (anyNative) Shared() string                             { return "" }
 func (anyNative) Enforcement() (map[string]string, []string) { return nil, nil }
 
 // kernelWith is a kernel whose native domain is d, or could not be opened.

@@ -21,8 +21,8 @@ import (
 func (p *Process) openRecord() {
 	p.started = time.Now()
 	p.run = statedir.NewID()
-	if p.k.state == nil {
-		return
+	if p.k.state == nil || p.spec.inner != nil || p.spec.unrecorded {
+		return // what the kernel runs for itself is part of another run, or nobody's
 	}
 	rec, err := p.k.state.Create(p.description(0))
 	if err != nil {

@@ -48,6 +48,10 @@ type Spec struct {
 	Stdin          io.Reader // nil reads as end of file
 	Stdout, Stderr io.Writer // nil discards
 	Events         io.Writer // JSON lines; nil for none
+
+	source     *goSource // what is to be compiled first; set by load
+	inner      *inner    // of a run that the kernel makes for itself
+	unrecorded bool      // leaves no record: it is nobody's run but doctor's
 }
 
 // GrantKind is what a grant gives.

@@ -161,7 +161,14 @@ func (p *Process) load(ctx context.Context) (guest.Program, error) {
 	if p.p.Killed() {
 		cancel(errKilled)
 	}
-	program, err := p.k.domain(p.domain).Load(ctx, src)
+	var program guest.Program
+	var err error
+	if p.spec.source != nil {
+		src.Image, err = p.k.compileGo(ctx, p)
+	}
+	if err == nil {
+		program, err = p.k.domain(p.domain).Load(ctx, src)
+	}
 	if err == nil {
 		return program, nil
 	}
@@ -177,6 +184,10 @@ var errKilled = errors.New("killed while the program was compiled")
 
 // startError turns a load error into a StartError.
 func startError(name string, err error) *StartError {
+	var se *StartError
+	if errors.As(err, &se) {
+		return se
+	}
 	var le *guest.LoadError
 	if !errors.As(err, &le) {
 		return refuse("SETUP", name, err.Error(), "", err)
@@ -385,7 +396,8 @@ type Plan struct {
 	Env     []string    `json:"env"` // names only
 	Dir     string      `json:"dir"`
 	Limits  PlanLimits  `json:"limits"`
-	Missing []string    `json:"missing"` // what would not be enforced, with BestEffort
+	Compile string      `json:"compile,omitempty"` // what compiles the program first, if it is source
+	Missing []string    `json:"missing"`           // what would not be enforced, with BestEffort
 }
 
 // PlanLimits are the limits as they would be enforced; 0 means none.
@@ -426,6 +438,9 @@ func (k *Kernel) Plan(spec Spec) (*Plan, error) {
 			TimeoutNS: int64(caps[abi.LimitWall]), CPUTimeNS: int64(caps[abi.LimitCPU]), Memory: caps[abi.LimitMemory],
 			Disk: caps[abi.LimitDisk], Output: caps[abi.LimitOutput], Files: caps[abi.LimitFiles], Pids: caps[abi.LimitProcesses],
 		},
+	}
+	if spec.source != nil {
+		plan.Compile = spec.source.String()
 	}
 	for _, kv := range environment(&spec, domain, v) {
 		name, _, _ := strings.Cut(kv, "=")

@@ -92,6 +92,9 @@ func (k *Kernel) resolve(spec *Spec, domain string) (*view, error) {
 		v.hiddenPaths = append(v.hiddenPaths, k.state.Path())
 	}
 	v.protectNative(v.unprotect)
+	if err := v.lend(spec.inner); err != nil {
+		return nil, err
+	}
 	v.nativeDefaults(&k.native, spec.Bare)
 	return v, nil
 }

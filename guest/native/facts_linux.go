@@ -13,6 +13,9 @@ func (d *Domain) Enforcement() (map[string]string, []string) {
 	return maps.Clone(f.Enforced), f.Weak
 }
 
+// Shared says why programs share the namespaces of the host, "" if they have their own.
+func (d *Domain) Shared() string { return d.launcher.Facts().Why }
+
 // Started returns when a process began, in ticks since the host booted; 0 if there is
 // no such process.
 func Started(pid int) uint64 { return launch.Started(pid) }

@@ -88,6 +88,7 @@ var lattice = []room{
 	{path: "guest/native/landlock", third: []string{xsys}},
 	{path: "guest/native/program", may: []string{"guest"}, third: []string{xsys}},
 	{path: "guest/native/seccomp", third: []string{xsys}},
+	{path: "guest/native/attempt", may: []string{"guest/native/seccomp"}, third: []string{xsys}},
 	{path: "guest/native/stream", third: []string{xsys}},
 	{path: "guest/native/view", may: []string{"guest"}, third: []string{xsys}},
 	{path: "guest/native/stub", third: []string{xsys}},
@@ -95,6 +96,9 @@ var lattice = []room{
 		"guest/native/view"}, third: []string{xsys}},
 	{path: "guest/native/remote", may: []string{"guest", "guest/native/launch"}, third: []string{xsys}, inTests: []string{"guest/native/view"}},
 	{path: "guest/native", may: []string{"kernel/abi", "guest", "guest/native/launch", "guest/native/remote", "guest/native/stream"}, third: []string{xsys}},
+
+	// What becomes of source before a domain executes it.
+	{path: "guest/gobuild", third: []string{xsys}},
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
@@ -108,13 +112,14 @@ var lattice = []room{
 	{path: "examples/build"},
 
 	// The wiring, and the front ends over it.
-	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/wasm", "guest/native", "guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control",
-		"internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
+	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/gobuild", "guest/wasm", "guest/native", "guest/native/attempt",
+		"guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control", "internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/stdlib"},
 	{path: "test/programs"},
+	{path: "test/escape"},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
 	{path: "test/conformance/guest"},
@@ -158,7 +163,7 @@ var mutableRooms = []string{
 
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
-var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/landlock", "guest/native/launch",
+var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/attempt", "guest/native/landlock", "guest/native/launch",
 	"guest/native/seccomp", "guest/native/view", "internal/statedir", "internal/control", "test/conformance/guest"}
 
 // badNames are package names that say nothing.

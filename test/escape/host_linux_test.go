@@ -326,7 +326,11 @@ func (h *host) listen(t *testing.T, name string) {
 		t.Fatal(err)
 	}
 	for _, c := range []net.PacketConn{h.udp, dgram} {
-		t.Cleanup(func() { c.Close() })
+		t.Cleanup(func() {
+			if err := c.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 		go func() {
 			b := make([]byte, 4096)
 			for {

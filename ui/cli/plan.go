@@ -19,6 +19,9 @@ func (inv *invocation) printPlan(p *agentos.Plan, asJSON bool) error {
 		{"domain", p.Domain},
 		{"directory", orNone(p.Dir)},
 	}
+	if p.Compile != "" {
+		rows = append(rows, []string{"compiled first", p.Compile})
+	}
 	for i, v := range p.View {
 		rows = append(rows, []string{first(i, "view"), viewLine(&v)})
 	}

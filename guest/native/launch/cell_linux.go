@@ -26,7 +26,9 @@ type cell struct {
 	starter *member
 	group   *cgroup.Group // nil where none can be made
 	stage   stage
+	plan    *plan      // that it was made by, nil for none
 	root    *view.Root // nil without namespaces, and once sealed
+	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
 	watch   supervision
 	pinned  int        // processors that the tree may use, 0 for all
 	counted bool       // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
@@ -45,9 +47,9 @@ const namespaces = unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | un
 // hostname is what a program finds.
 const hostname = "agentos"
 
-// newCell makes a cell. On error nothing is left of it.
-func (l *Launcher) newCell(s stage) (_ *cell, err error) {
-	c := &cell{l: l, stage: s}
+// newCell makes a cell, by a plan or of its own. On error nothing is left of it.
+func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
+	c := &cell{l: l, stage: s, plan: p}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.close())
@@ -58,7 +60,7 @@ func (l *Launcher) newCell(s stage) (_ *cell, err error) {
 		return nil, err
 	}
 	var trees *view.Trees
-	if l.namespaces {
+	if l.namespaces && p == nil {
 		if trees, err = view.Prepare(s.mounts); err != nil {
 			return nil, err
 		}
@@ -92,8 +94,13 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		attr.CgroupFD, attr.UseCgroupFD = c.group.Fd()
 	}
 	if !c.l.namespaces {
-		c.starter, err = fork(c.l.starterImage, "starter", attr)
+		c.starter, err = fork(c.l.starterImage, "/proc", "starter", attr)
 		return err
+	}
+	if c.plan != nil {
+		if err := c.plan.template.Enter(); err != nil {
+			return err
+		}
 	}
 	if err := unix.Unshare(namespaces); err != nil {
 		return fmt.Errorf("unshare: %w", err)
@@ -104,25 +111,38 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("loopback: %w", err)
 	}
-	// Both are forked while this root still is the host's, through whose /proc they
-	// are executed; the change of root takes them along.
-	if c.init, err = fork(c.l.initImage, "init", attr); err != nil {
-		return err
+	if c.l.landlock != 0 {
+		if c.queues, err = openQueues(); err != nil {
+			return err
+		}
 	}
-	if attr, err = c.l.starterAttr(attr); err != nil {
-		return err
+	conf := view.Config{User: c.stage.user, Proc: c.mountProc, Start: func(proc string) error { return c.forkBoth(attr, proc) }}
+	if c.plan != nil {
+		c.root, err = c.plan.template.Base(conf)
+	} else if err = conf.Start("/proc"); err == nil {
+		// The change of root takes both along.
+		c.root, err = view.Base(trees, conf)
 	}
-	c.counted = attr.Cloneflags != 0
-	if c.starter, err = fork(c.l.starterImage, "starter", attr); err != nil {
-		return err
-	}
-	if c.root, err = view.Base(trees, view.Config{User: c.stage.user, Proc: c.mountProc}); err != nil {
+	if err != nil {
 		return err
 	}
 	if !c.stage.hasProc() {
 		return c.mountProc("\x00")
 	}
 	return nil
+}
+
+// forkBoth starts the stubs, which are executed through the host's /proc.
+func (c *cell) forkBoth(attr *syscall.SysProcAttr, proc string) (err error) {
+	if c.init, err = fork(c.l.initImage, proc, "init", attr); err != nil {
+		return err
+	}
+	if attr, err = c.l.starterAttr(attr); err != nil {
+		return err
+	}
+	c.counted = attr.Cloneflags != 0
+	c.starter, err = fork(c.l.starterImage, proc, "starter", attr)
+	return err
 }
 
 // mountProc has pid 1 mount a proc file system at path, as the thread sees it.
@@ -195,6 +215,7 @@ func (c *cell) close() error {
 		errs = append(errs, c.thread.do(c.root.Close))
 		c.root = nil
 	}
+	errs = append(errs, closeFile(c.queues))
 	c.retire()
 	if c.init != nil || c.starter != nil {
 		errs = append(errs, c.kill())

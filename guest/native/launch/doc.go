@@ -12,7 +12,8 @@
 // dead and reaped before [Tree.Done] is closed; a kernel that is killed takes its trees
 // with it, since pid 1 exits when its socket closes; a cell serves one tree.
 //
-// Locks: Launcher.mu guards the pool, Tree.mu the state of a tree; both are leaves.
+// Locks: Launcher.mu guards the pool, plans.mu the template of cells, Tree.mu the state
+// of a tree; all are leaves.
 //
 // Imports: kernel/abi, guest, and the parts of the floor beside this package.
 package launch

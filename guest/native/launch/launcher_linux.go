@@ -48,6 +48,7 @@ type Launcher struct {
 	starterImage *os.File
 	ready        chan *cell
 	made         atomic.Uint64 // cells, for their names
+	plans        plans
 
 	mu      sync.Mutex
 	filling bool  // guarded by mu; a goroutine makes cells
@@ -95,10 +96,12 @@ func (l *Launcher) take(ctx context.Context, s stage) (*cell, error) {
 	if !l.refill(s) {
 		return nil, os.ErrClosed
 	}
+	p := l.plans.take(l, s)
+	defer l.plans.give(p)
 	for {
 		select {
 		case c := <-l.ready:
-			if c.stage.key == s.key {
+			if c.stage.key == s.key && c.plan == p {
 				return c, nil
 			}
 			if err := c.close(); err != nil { // made for another view
@@ -110,7 +113,7 @@ func (l *Launcher) take(ctx context.Context, s stage) (*cell, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		return l.newCell(s)
+		return l.newCell(s, p)
 	}
 }
 
@@ -138,7 +141,9 @@ func (l *Launcher) fill() {
 		if !ok {
 			return
 		}
-		c, err := l.newCell(s)
+		p := l.plans.take(l, s)
+		c, err := l.newCell(s, p)
+		l.plans.give(p)
 		if err != nil {
 			l.stopFilling()
 			return
@@ -175,6 +180,7 @@ func (l *Launcher) Close() error {
 		c := <-l.ready
 		errs = append(errs, c.close())
 	}
+	l.plans.clear()
 	errs = append(errs, closeFile(l.initImage), closeFile(l.starterImage))
 	if l.groups != nil {
 		errs = append(errs, l.groups.Close())
@@ -187,7 +193,7 @@ var ErrNoNamespaces = errors.New("namespaces cannot be made")
 
 // probe finds out what this host has, by trying it.
 func (l *Launcher) probe() error {
-	l.listenFlags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+	l.listenFlags = listenFlags()
 	l.namespaces = !l.o.NoNamespaces
 	switch {
 	case !l.namespaces && l.landlock == 0:
@@ -208,13 +214,24 @@ func (l *Launcher) probe() error {
 	return nil
 }
 
+// listenFlags returns the flags of a filter with a listener, 0 if this kernel has none.
+// It tells known flags from unknown ones by which is complained of first.
+func listenFlags() uint64 {
+	for _, flags := range []uintptr{unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER} {
+		if _, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, 0); errno == unix.EFAULT {
+			return uint64(flags)
+		}
+	}
+	return 0
+}
+
 // tryNamespaces makes the namespaces of a cell and lets them go. In a user namespace it
 // makes all of a cell: there what is mounted may be refused as well.
 func (l *Launcher) tryNamespaces() error {
 	if l.o.UserNamespace {
 		c, err := l.newCell(stage{user: guest.User{UID: unix.Geteuid(), GID: unix.Getegid()}, mounts: []guest.Mount{
 			{Guest: "/dev", Kind: guest.Devices, Dir: true}, {Guest: "/proc", Kind: guest.Procs, Dir: true},
-		}})
+		}}, nil)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrNoNamespaces, err)
 		}

@@ -25,12 +25,24 @@ type supervision struct {
 	memory, pids, disk bool
 }
 
+// userLimits are counted over all processes of a user, inside and outside: queued
+// signals, with the timers that send them, and bytes of message queues. Programs
+// together get half, or one of them could leave the host without timers.
+var userLimits = [...]int{unix.RLIMIT_SIGPENDING, unix.RLIMIT_MSGQUEUE}
+
 // rlimits returns the limits that every process of a tree inherits.
-func (c *cell) rlimits(b *guest.Bounds) []rlimit {
+func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
 	r := []rlimit{
 		{unix.RLIMIT_CORE, 0, 0}, // a core file would be written by the host, by a pattern that it knows
 		{unix.RLIMIT_RTPRIO, 0, 0},
 		{unix.RLIMIT_NICE, 0, 0},
+	}
+	for _, what := range userLimits {
+		var have unix.Rlimit
+		if err := unix.Getrlimit(what, &have); err != nil {
+			return nil, fmt.Errorf("resource limit %d: %w", what, err)
+		}
+		r = append(r, rlimit{what, have.Cur / 2, have.Cur / 2})
 	}
 	if b.Files > 0 {
 		r = append(r, rlimit{unix.RLIMIT_NOFILE, b.Files, b.Files})
@@ -48,7 +60,7 @@ func (c *cell) rlimits(b *guest.Bounds) []rlimit {
 	if c.nproc > 0 {
 		r = append(r, rlimit{unix.RLIMIT_NPROC, c.nproc, c.nproc})
 	}
-	return r
+	return r, nil
 }
 
 // limit puts the limits of a tree on its control group. What cannot be enforced so,

@@ -34,8 +34,9 @@ type member struct {
 type ioCounts struct{ read, written uint64 }
 
 // fork starts a stub, which gets one end of a socket pair as descriptor 3. It must be
-// called on the thread whose properties the stub is to inherit.
-func fork(image *os.File, name string, attr *syscall.SysProcAttr) (*member, error) {
+// called on the thread whose properties the stub is to inherit; proc is where the
+// host's /proc is there.
+func fork(image *os.File, proc, name string, attr *syscall.SysProcAttr) (*member, error) {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", os.DevNull, err)
@@ -50,7 +51,7 @@ func fork(image *os.File, name string, attr *syscall.SysProcAttr) (*member, erro
 		return nil, err
 	}
 	m := &member{end: os.NewFile(uintptr(pair[0]), name), gone: make(chan struct{})}
-	m.pid, err = syscall.ForkExec("/proc/self/fd/"+strconv.Itoa(int(image.Fd())), []string{name}, &syscall.ProcAttr{
+	m.pid, err = syscall.ForkExec(proc+"/self/fd/"+strconv.Itoa(int(image.Fd())), []string{name}, &syscall.ProcAttr{
 		Files: []uintptr{uintptr(null), uintptr(null), uintptr(null), uintptr(pair[1])}, Sys: attr,
 	})
 	_ = unix.Close(pair[1]) // the child's
@@ -65,7 +66,7 @@ func fork(image *os.File, name string, attr *syscall.SysProcAttr) (*member, erro
 		return nil, errors.Join(err, werr)
 	}
 	m.pidfd = os.NewFile(uintptr(fd), "pidfd "+name)
-	if m.bytes, err = os.Open("/proc/" + strconv.Itoa(m.pid) + "/io"); err != nil {
+	if m.bytes, err = os.Open(proc + "/" + strconv.Itoa(m.pid) + "/io"); err != nil {
 		m.bytes = nil // no accounting in this kernel, or it is dead already
 	}
 	go m.watch()

@@ -15,6 +15,7 @@ import (
 
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/guest/native/stub"
+	"github.com/agentos-kernel/agentos/guest/native/view"
 )
 
 // Tree is a program and all that it starts.
@@ -53,27 +54,52 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
 		return nil, err
 	}
-	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, limits: c.rlimits(&job.Limits), terminal: -1}
+	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, terminal: -1}
+	if conf.limits, err = c.rlimits(&job.Limits); err != nil {
+		return nil, err
+	}
 	conf.cpus = c.affinity()
 	if !l.namespaces {
 		if err := c.settle(&t.job); err != nil {
 			return nil, err
 		}
 	}
-	if err := t.dress(&conf); err != nil {
+	if err := t.dress(&conf, s); err != nil {
 		return nil, err
 	}
 	if t.script, err = conf.script(); err != nil {
 		return nil, err
 	}
-	c.retire()
+	t.cell.retire()
 	go t.finish()
 	return t, nil
 }
 
+// furnish puts the job's view on. A job that needs a place of its own in what the
+// programs of a plan have in common gets a cell without a plan.
+func (t *Tree) furnish(s stage) (ptmx, ruleset *os.File, err error) {
+	ptmx, ruleset, err = t.cell.furnish(&t.job)
+	if !errors.Is(err, view.ErrShared) {
+		return ptmx, ruleset, err
+	}
+	c, err := t.cell.l.newCell(s, nil)
+	if err != nil {
+		return nil, nil, err
+	}
+	err = t.cell.close()
+	t.cell = c
+	if err != nil {
+		return nil, nil, err
+	}
+	if t.missing, err = c.limit(&t.job.Limits, t.job.BestEffort); err != nil {
+		return nil, nil, err
+	}
+	return c.furnish(&t.job)
+}
+
 // dress puts the job's view on, and opens what is sent to the starter.
-func (t *Tree) dress(conf *confinement) (err error) {
-	ptmx, ruleset, err := t.cell.furnish(&t.job)
+func (t *Tree) dress(conf *confinement, s stage) (err error) {
+	ptmx, ruleset, err := t.furnish(s)
 	if err != nil {
 		return err
 	}

@@ -69,7 +69,10 @@ func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 				return fmt.Errorf("a terminal: %w", err)
 			}
 		}
-		if ruleset, err = c.l.restrict(job); err != nil {
+		// Closed with the rules.
+		queues := c.queues
+		c.queues = nil
+		if ruleset, err = c.l.restrict(job, queues); err != nil {
 			return err
 		}
 		return c.root.Seal()
@@ -90,10 +93,10 @@ func openFile(name string, flags int) (*os.File, error) {
 }
 
 // restrict makes the ruleset for a job, nil if the host has no Landlock. It is called on
-// the cell's thread, where the paths of the job are.
-func (l *Launcher) restrict(job *Job) (_ *os.File, err error) {
+// the cell's thread, where the paths of the job are. It closes queues.
+func (l *Launcher) restrict(job *Job, queues *os.File) (_ *os.File, err error) {
 	if l.landlock == 0 {
-		return nil, nil
+		return nil, closeFile(queues)
 	}
 	var rules []landlock.Rule
 	defer func() { err = errors.Join(err, closeRules(rules)) }()
@@ -106,6 +109,9 @@ func (l *Launcher) restrict(job *Job) (_ *os.File, err error) {
 			rules = append(rules, landlock.Rule{File: f, Access: access})
 		}
 		return err
+	}
+	if queues != nil {
+		rules = append(rules, landlock.Rule{File: queues, Access: landlock.ReadWrite})
 	}
 	if err := add("/", landlock.ReadExec|landlock.Connect); err != nil {
 		return nil, err

@@ -68,16 +68,20 @@ func (r *Root) partAt(p *part, at *place) (string, error) {
 	case guest.Private:
 		return "", r.privateAt(at)
 	case guest.Text:
-		return "", r.text(at, p.Data)
+		data := p.Data
+		if p.Guest == machineID && p.Source == sourceDefault {
+			data = newMachineID() // the list may be that of several programs
+		}
+		return "", r.text(at, data)
 	case guest.Link:
 		return "", r.link(at, p.Data)
 	case guest.Devices:
-		return "", r.devices(at, p.nodes)
+		return "", r.devices(at, p.nodes, r.masks != "")
 	case guest.Procs:
 		return "", r.procs(at)
 	case guest.Mask, guest.Frozen:
 		if at.missing() {
-			if at.ours || at.hidden {
+			if at.ours || at.shared || at.hidden {
 				return "", nil // what the program makes there is its own, or nothing can be
 			}
 			return "it does not exist yet", nil

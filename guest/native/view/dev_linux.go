@@ -21,7 +21,30 @@ const ttyGroup = "gid=5"
 
 // devices makes a /dev: the host's harmless devices, terminals of the program's
 // own, and shared memory in its private space.
-func (r *Root) devices(at *place, nodes []node) error {
+//
+// A template has the part that is the same for all programs; they have the rest.
+func (r *Root) devices(at *place, nodes []node, have bool) error {
+	if !have {
+		if err := r.deviceTree(at, nodes); err != nil {
+			return err
+		}
+	}
+	if r.sharing {
+		return nil
+	}
+	inside := strings.TrimSuffix(at.guest, "/") + "/"
+	if err := r.terminals(inside + "pts"); err != nil {
+		return err
+	}
+	shm, err := r.locate(inside+"shm", true)
+	if err != nil {
+		return err
+	}
+	return errors.Join(r.privateAt(shm), shm.close())
+}
+
+// deviceTree mounts a directory with the devices, and places for the rest.
+func (r *Root) deviceTree(at *place, nodes []node) error {
 	if err := r.ready(at, true); err != nil {
 		return err
 	}
@@ -55,23 +78,30 @@ func (r *Root) devices(at *place, nodes []node) error {
 			return hint("symlink "+l.name, err)
 		}
 	}
-	pts, err := newPTS()
+	for _, name := range []string{"pts", "shm"} {
+		if err := unix.Mkdirat(tree, name, 0o755); err != nil {
+			return hint("mkdir "+name, err)
+		}
+	}
+	return nil
+}
+
+// terminals mounts a file system for terminals.
+func (r *Root) terminals(guestPath string) error {
+	at, err := r.locate(guestPath, false)
 	if err != nil {
 		return err
+	}
+	pts, err := newPTS()
+	if err != nil {
+		return errors.Join(err, at.close())
 	}
 	id, err := mountID(pts)
 	if err == nil {
 		r.windows[id] = true
-		err = r.mountIn(tree, inside, "pts", true, &pts)
+		err = put(&pts, at)
 	}
-	if err = errors.Join(err, release(&pts)); err != nil {
-		return err
-	}
-	shm, err := r.locate(inside+"shm", true)
-	if err != nil {
-		return err
-	}
-	return errors.Join(r.privateAt(shm), shm.close())
+	return errors.Join(err, release(&pts), at.close())
 }
 
 // mountIn moves a tree to the new entry name of dir, which is the view's own.

@@ -56,74 +56,87 @@ func grantedTree(t *testing.T, dir string, user guest.User) string {
 
 func TestGrants(t *testing.T) {
 	everywhere(t, func(t *testing.T, root bool, user guest.User) {
-		dir, binary := scratch(t)
-		host := grantedTree(t, dir, user)
-		id, err := os.ReadFile("/usr/bin/id")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(host+"/rw/id", id, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if os.Geteuid() == 0 {
-			// Somebody else's, so that running it would make the program somebody else.
-			if err := os.Chown(host+"/rw/id", 1234, 1234); err != nil {
-				t.Fatal(err)
-			}
-			if err := unix.Mknod(host+"/rw/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
-				t.Fatal(err)
-			}
-			if err := os.Chmod(host+"/rw/null", 0o666); err != nil {
-				t.Fatal(err)
-			}
-		} else {
-			t.Log("NOT CHECKED: a device and a setuid file in a granted directory, which only root can make")
-		}
-		if err := os.Chmod(host+"/rw/id", 0o755|os.ModeSetuid); err != nil {
-			t.Fatal(err)
-		}
-		out := carryOut(t, binary, order{Probe: "grants", User: user, Rbind: [][2]string{{"/proc", host + "/rw/windows"}}, Grants: []guest.Mount{
-			bind("/ro", host+"/ro", false),
-			bind("/work", host+"/rw", true),
-			bind("/work/inner", host+"/ro", false), // a narrower grant over a wider one
-			bind(user.Home+"/deep/er/place", host+"/home", true),
-			bind("/etc/single", host+"/single", false),
-			bind("/tmp/single", host+"/single", true),
-			{Guest: "/etc/text", Kind: guest.Text, Data: "words"},
-			{Guest: "/work/file", Kind: guest.Text, Data: "words"},
-			{Guest: "/work/secret", Kind: guest.Mask, Dir: true},
-			{Guest: "/work/secret.txt", Kind: guest.Mask},
-			{Guest: "/work/.git/hooks", Kind: guest.Frozen, Dir: true},
-			{Guest: "/work/.git/config", Kind: guest.Frozen},
-			{Guest: "/work/.mcp.json", Kind: guest.Frozen},
-			{Guest: "/work/not/yet", Kind: guest.Mask},
-			{Guest: "/work/link/passwd", Kind: guest.Mask},
-			{Guest: "/work/file/not/yet", Kind: guest.Mask},
-			{Guest: "/tmp/own", Kind: guest.Mask},
-			{Guest: "/work/secret/key", Kind: guest.Mask}, // hidden already
-			{Guest: "/work/secret/a/b/c", Kind: guest.Frozen},
-		}}, root)
-		check(t, out)
-		var left []string
-		for _, l := range out.Left {
-			left = append(left, l.Guest)
-		}
-		if want := []string{"/work/.mcp.json", "/work/not/yet", "/work/link/passwd", "/work/file/not/yet"}; !slices.Equal(left, want) {
-			t.Errorf("left to others: %v, not %v", out.Left, want)
-		}
-		if b, err := os.ReadFile(host + "/rw/new"); err != nil || string(b) != "new" {
-			t.Errorf("what was written did not reach the host: %q, %v", b, err)
-		}
-		if b, err := os.ReadFile(host + "/rw/file"); err != nil || string(b) != "host/rw/file" {
-			t.Errorf("a file of the host beneath a text became %q, %v", b, err)
+		for _, template := range []bool{false, true} {
+			t.Run(fmt.Sprintf("template=%v", template), func(t *testing.T) { testGrants(t, root, user, template) })
 		}
 	})
 }
 
+func testGrants(t *testing.T, root bool, user guest.User, template bool) {
+	dir, binary := scratch(t)
+	host := grantedTree(t, dir, user)
+	id, err := os.ReadFile("/usr/bin/id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(host+"/rw/id", id, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if os.Geteuid() == 0 {
+		// Somebody else's, so that running it would make the program somebody else.
+		if err := os.Chown(host+"/rw/id", 1234, 1234); err != nil {
+			t.Fatal(err)
+		}
+		if err := unix.Mknod(host+"/rw/null", unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(host+"/rw/null", 0o666); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		t.Log("NOT CHECKED: a device and a setuid file in a granted directory, which only root can make")
+	}
+	if err := os.Chmod(host+"/rw/id", 0o755|os.ModeSetuid); err != nil {
+		t.Fatal(err)
+	}
+	grants := []guest.Mount{
+		bind("/ro", host+"/ro", false),
+		bind("/work", host+"/rw", true),
+		bind("/work/inner", host+"/ro", false), // a narrower grant over a wider one
+		bind(user.Home+"/deep/er/place", host+"/home", true),
+		bind("/tmp/single", host+"/single", true),
+		{Guest: "/work/file", Kind: guest.Text, Data: "words"},
+		{Guest: "/work/secret", Kind: guest.Mask, Dir: true},
+		{Guest: "/work/secret.txt", Kind: guest.Mask},
+		{Guest: "/work/.git/hooks", Kind: guest.Frozen, Dir: true},
+		{Guest: "/work/.git/config", Kind: guest.Frozen},
+		{Guest: "/work/.mcp.json", Kind: guest.Frozen},
+		{Guest: "/work/not/yet", Kind: guest.Mask},
+		{Guest: "/work/link/passwd", Kind: guest.Mask},
+		{Guest: "/work/file/not/yet", Kind: guest.Mask},
+		{Guest: "/tmp/own", Kind: guest.Mask},
+		{Guest: "/work/secret/key", Kind: guest.Mask}, // hidden already
+		{Guest: "/work/secret/a/b/c", Kind: guest.Frozen},
+		{Guest: "/etc/shadow", Kind: guest.Mask},
+		{Guest: "/etc/hosts", Kind: guest.Text, Data: "words"},
+	}
+	if !template { // which has no place for them
+		grants = append(grants, bind("/etc/single", host+"/single", false), guest.Mount{Guest: "/etc/text", Kind: guest.Text, Data: "words"})
+	}
+	out := carryOut(t, binary, order{Probe: "grants", User: user, Rbind: [][2]string{{"/proc", host + "/rw/windows"}}, Grants: grants, Template: template}, root)
+	check(t, out)
+	var left []string
+	for _, l := range out.Left {
+		left = append(left, l.Guest)
+	}
+	if want := []string{"/work/.mcp.json", "/work/not/yet", "/work/link/passwd", "/work/file/not/yet"}; !slices.Equal(left, want) {
+		t.Errorf("left to others: %v, not %v", out.Left, want)
+	}
+	if b, err := os.ReadFile(host + "/rw/new"); err != nil || string(b) != "new" {
+		t.Errorf("what was written did not reach the host: %q, %v", b, err)
+	}
+	if b, err := os.ReadFile(host + "/rw/file"); err != nil || string(b) != "host/rw/file" {
+		t.Errorf("a file of the host beneath a text became %q, %v", b, err)
+	}
+}
+
 func probeGrants(w *world) {
 	for p, want := range map[string]string{"/ro/file": "host/ro/file", "/work/inner/file": "host/ro/file", w.User.Home + "/deep/er/place/file": "host/home/file",
-		"/etc/single": "host/single", "/tmp/single": "host/single", "/etc/text": "words", "/work/file": "words", "/work/.git/config": "host/rw/.git/config",
+		"/etc/single": "host/single", "/tmp/single": "host/single", "/etc/text": "words", "/etc/hosts": "words", "/work/file": "words", "/work/.git/config": "host/rw/.git/config",
 		"/work/.git/hooks/old": "host/rw/.git/hooks/old"} {
+		if w.Template && (p == "/etc/single" || p == "/etc/text") {
+			continue
+		}
 		if b, err := os.ReadFile(p); err != nil || string(b) != want {
 			w.errorf("%s: %q, %v", p, b, err)
 		}
@@ -171,6 +184,23 @@ func probeGrants(w *world) {
 	probeMounts(w)
 }
 
+// A place inside what other programs see must not be made there.
+func TestSharedPlaces(t *testing.T) {
+	everywhere(t, func(t *testing.T, root bool, user guest.User) {
+		dir, binary := scratch(t)
+		host := grantedTree(t, dir, user)
+		for _, m := range []guest.Mount{bind("/etc/single", host+"/single", false), bind("/etc/deep/er", host+"/ro", false), bind("/dev/x", host+"/single", false),
+			{Guest: "/etc/text", Kind: guest.Text, Data: "words"}, {Guest: "/etc/link", Kind: guest.Link, Data: "words"}} {
+			t.Run(m.Guest, func(t *testing.T) {
+				out := carryOut(t, binary, order{Probe: "none", User: user, Grants: []guest.Mount{m}, Template: true}, root)
+				if !strings.Contains(out.Err, ErrShared.Error()) {
+					t.Errorf("%q does not say %q", out.Err, ErrShared)
+				}
+			})
+		}
+	})
+}
+
 func TestRefusedGrants(t *testing.T) {
 	everywhere(t, func(t *testing.T, root bool, user guest.User) {
 		dir, binary := scratch(t)
@@ -198,13 +228,15 @@ func TestRefusedGrants(t *testing.T) {
 				if _, err := os.Stat(tt.host); err != nil {
 					t.Skipf("NOT CHECKED: %v", err)
 				}
-				out := carryOut(t, binary, order{Probe: "none", User: user, Grants: []guest.Mount{
-					bind("/ro", host+"/ro", false), bind("/work", host+"/rw", true), bind(tt.guest, tt.host, true)}}, root)
-				for _, f := range out.Failures {
-					t.Error(f)
-				}
-				if !strings.Contains(out.Err, tt.want) {
-					t.Errorf("%q does not say %q", out.Err, tt.want)
+				for _, template := range []bool{false, true} {
+					out := carryOut(t, binary, order{Probe: "none", User: user, Grants: []guest.Mount{
+						bind("/ro", host+"/ro", false), bind("/work", host+"/rw", true), bind(tt.guest, tt.host, true)}, Template: template}, root)
+					for _, f := range out.Failures {
+						t.Error(f)
+					}
+					if !strings.Contains(out.Err, tt.want) {
+						t.Errorf("%q does not say %q", out.Err, tt.want)
+					}
 				}
 			})
 		}

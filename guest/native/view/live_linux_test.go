@@ -9,7 +9,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -47,6 +46,7 @@ type order struct {
 	Disk      uint64
 	Whole     bool
 	Bare      bool
+	Template  bool // build by a template
 	Callee    bool // mount /proc by a process inside the namespace
 	Grants    []guest.Mount
 	Rbind     [][2]string // to do in the builder's own mount namespace first
@@ -278,17 +278,47 @@ func build(o order, out *outcome, before *string) error {
 	if o.Whole {
 		base, rest = append(base, rest[0]), rest[1:]
 	}
-	trees, err := Prepare(base)
+	var trees *Trees
+	var template *Template
+	var err error
+	if o.Template {
+		if template, err = drawn(base, o.User); err != nil {
+			return fmt.Errorf("template: %w", err)
+		}
+		defer func() { out.closing(template.Close()) }()
+		if !template.Fresh() {
+			out.Failures = append(out.Failures, "a new template is not fresh")
+		}
+		err := unix.Mount("none", "/tmp", "tmpfs", 0, "")
+		if err == nil {
+			err = unix.Unmount("/tmp", 0)
+		}
+		if err != nil {
+			return fmt.Errorf("change the mounts: %w", err)
+		}
+		if template.Fresh() {
+			out.Failures = append(out.Failures, "a template is fresh after the mounts have changed")
+		}
+	} else if trees, err = Prepare(base); err == nil {
+		defer func() { out.closing(trees.Close()) }()
+	}
 	if err != nil {
 		return err
 	}
-	defer func() { out.closing(trees.Close()) }()
 	grants, err := Prepare(rest)
 	if err != nil {
 		return err
 	}
 	defer func() { out.closing(grants.Close()) }()
 
+	if o.Template {
+		if err := template.Enter(); err != nil {
+			return err
+		}
+		if root, err := template.Base(Config{}); err == nil {
+			out.Failures = append(out.Failures, fmt.Sprintf("a root was built in the template itself: %v", root))
+		}
+	}
 	if err := unix.Unshare(unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS); err != nil {
 		return fmt.Errorf("unshare: %w", err)
 	}
@@ -296,11 +326,22 @@ func build(o order, out *outcome, before *string) error {
 	if err != nil {
 		return err
 	}
-	init, err := firstProcess()
-	if err != nil {
-		return fmt.Errorf("pid 1: %w", err)
+	init := 0
+	first := func(string) (err error) {
+		if init, err = firstProcess(); err != nil {
+			return fmt.Errorf("pid 1: %w", err)
+		}
+		return nil
+	}
+	if !o.Template {
+		if err := first("/proc"); err != nil {
+			return err
+		}
 	}
 	defer func() {
+		if init == 0 {
+			return
+		}
 		if err := syscall.Kill(init, syscall.SIGKILL); err != nil {
 			panic(err)
 		}
@@ -308,13 +349,18 @@ func build(o order, out *outcome, before *string) error {
 			panic(err)
 		}
 	}()
-	c := Config{User: o.User, Disk: o.Disk}
+	c := Config{User: o.User, Disk: o.Disk, Start: first}
 	if o.Callee {
 		c.Proc = func(path string) error {
 			return execute("/usr/bin/mount", []string{"mount", "-t", "proc", "proc", path}, nil)
 		}
 	}
-	root, err := Base(trees, c)
+	var root *Root
+	if o.Template {
+		root, err = template.Base(c)
+	} else {
+		root, err = Base(trees, c)
+	}
 	if err != nil {
 		return err
 	}
@@ -361,6 +407,26 @@ func build(o order, out *outcome, before *string) error {
 		err = cerr
 	}
 	return errors.Join(err, <-done)
+}
+
+// drawn makes a template on a thread of its own.
+func drawn(base []guest.Mount, user guest.User) (*Template, error) {
+	t, err := Draft(base, user)
+	if err != nil {
+		return nil, err
+	}
+	done := make(chan error)
+	offMain(func() {
+		err := unix.Unshare(unix.CLONE_NEWNS)
+		if err == nil {
+			err = t.Build()
+		}
+		done <- err
+	})
+	if err := <-done; err != nil {
+		return nil, errors.Join(err, t.Close())
+	}
+	return t, nil
 }
 
 // firstProcess starts pid 1 and waits until it has what it needs of the host's
@@ -461,9 +527,13 @@ func check(t *testing.T, out outcome) {
 func TestWorld(t *testing.T) {
 	everywhere(t, func(t *testing.T, root bool, user guest.User) {
 		_, binary := scratch(t)
-		for _, callee := range []bool{false, true} {
-			t.Run("callee="+strconv.FormatBool(callee), func(t *testing.T) {
-				check(t, carryOut(t, binary, order{Probe: "world", User: user, Disk: 8 << 20, Callee: callee}, root))
+		for name, o := range map[string]order{
+			"of its own": {}, "proc by another": {Callee: true},
+			"template": {Template: true}, "template, proc by another": {Template: true, Callee: true},
+		} {
+			t.Run(name, func(t *testing.T) {
+				o.Probe, o.User, o.Disk = "world", user, 8<<20
+				check(t, carryOut(t, binary, o, root))
 			})
 		}
 	})

@@ -18,6 +18,7 @@ type place struct {
 	fd     int // handle on what is there, -1 if nothing is
 	stat   unix.Stat_t
 	ours   bool // the directory is of the view's own making
+	shared bool // the directory is the view's own, but other programs see it
 	hidden bool // a mask is over a directory above it
 }
 
@@ -65,12 +66,15 @@ func (r *Root) locate(p string, create bool) (*place, error) {
 		switch {
 		case errors.Is(err, unix.ENOENT) && last:
 			at.parent, at.name, at.ours, at.hidden = cur, name, r.made[uint64(dev)], r.blanks[uint64(dev)]
+			at.shared = r.shared[uint64(dev)]
 			at.stat = unix.Stat_t{}
 			return at, nil
 		case errors.Is(err, unix.ENOENT) && r.blanks[uint64(dev)]:
 			at.parent, at.name, at.hidden = cur, name, true
 			at.stat = unix.Stat_t{}
 			return at, nil
+		case errors.Is(err, unix.ENOENT) && create && r.shared[uint64(dev)]:
+			return nil, errors.Join(failed(p, name, ErrShared), unix.Close(cur))
 		case errors.Is(err, unix.ENOENT):
 			return nil, errors.Join(&Error{Guest: p, Problem: "/" + strings.Join(append(done, name), "/") + " does not exist", Err: errNothing}, unix.Close(cur))
 		case err != nil:
@@ -198,6 +202,9 @@ func (r *Root) ready(p *place, dir bool) error {
 
 // absent is the error for a place that only the host could provide.
 func (r *Root) absent(p *place) error {
+	if p.shared {
+		return failed(p.guest, p.name, ErrShared)
+	}
 	var st unix.Statfs_t
 	if err := unix.Fstatfs(p.parent, &st); err != nil {
 		return failed(p.guest, "fstatfs", err)

@@ -132,6 +132,20 @@ func probeWorld(w *world) {
 		w.errorf("passwd: %q, %v", b, err)
 	}
 
+	// There is nothing around the root, nor has pid 1 another.
+	for _, p := range []string{"/..", "/../..", "/proc/self/root/..", "/proc/1/root", "/proc/1/root/..", "/proc/1/cwd"} {
+		list, err := os.ReadDir(p)
+		if err != nil {
+			continue // not this program's to look at
+		}
+		var names []string
+		for _, e := range list {
+			names = append(names, e.Name())
+		}
+		if !slices.Equal(names, w.names("/")) {
+			w.errorf("%s holds %v", p, names)
+		}
+	}
 	w.names("/proc")
 	for _, name := range w.names("/proc") {
 		if pid, err := strconv.Atoi(name); err == nil && pid > 10 {
@@ -158,8 +172,17 @@ func probeWorld(w *world) {
 			w.close(f)
 		}
 	}
-	if err := os.WriteFile("/proc/self/comm", []byte("probe"), 0); err != nil {
-		w.errorf("/proc/self/comm: %v", err)
+	for _, name := range []string{"comm", "oom_score_adj", "mem", "attr/current"} {
+		if f, err := os.OpenFile("/proc/self/"+name, os.O_WRONLY, 0); err == nil {
+			w.errorf("/proc/self/%s can be written to", name)
+			w.close(f)
+		}
+	}
+	// What leads elsewhere is as writable as where it leads to.
+	if f, err := os.OpenFile("/dev/stdout", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666); err != nil {
+		w.errorf("%v", err)
+	} else {
+		w.close(f)
 	}
 
 	if got := w.names("/dev"); !slices.Equal(got, []string{"fd", "full", "null", "ptmx", "pts", "random", "shm", "stderr", "stdin", "stdout", "tty", "urandom", "zero"}) {

@@ -3,17 +3,14 @@ package view
 import (
 	"errors"
 	"fmt"
-	"os"
-	"slices"
-	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // maskedProcs are the entries of /proc that tell of the host's kernel and other
-// programs what no program needs. All else that is not about processes is
-// read-only.
+// programs what no program needs. What is not here can be read, and nothing can be
+// written to.
 var maskedProcs = []string{
 	"acpi", "asound", "interrupts", "iomem", "ioports", "kallsyms", "kcore", "key-users", "keys", "kmsg",
 	"kpagecgroup", "kpagecount", "kpageflags", "latency_stats", "mtrr", "pagetypeinfo", "sched_debug", "scsi",
@@ -82,8 +79,11 @@ func (r *Root) newProc() (int, error) {
 	return tree, errors.Join(err, unix.Close(fs), unix.Close(ns))
 }
 
-// tameProc checks that a new proc file system is at the place, and leaves only
-// what is about processes changeable.
+// tameProc checks that a new proc file system is at the place, and makes it harmless.
+// It is read-only as a whole: a switch of a later kernel is then no open door, no
+// program writes to its own code by way of its memory file, and what programs do
+// change there of themselves, such as their name or how soon they are killed for
+// want of memory, they all do without.
 func (r *Root) tameProc(at *place) error {
 	var fs unix.Statfs_t
 	if err := unix.Fstatfs(at.fd, &fs); err != nil {
@@ -96,8 +96,8 @@ func (r *Root) tameProc(at *place) error {
 	if fs.Type != unix.PROC_SUPER_MAGIC || at.stat.Dev == theirs.Dev {
 		return errors.New("no new proc file system was mounted")
 	}
-	if err := unix.MountSetattr(at.fd, "", unix.AT_EMPTY_PATH,
-		&unix.MountAttr{Attr_set: unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}); err != nil {
+	if err := unix.MountSetattr(at.fd, "", unix.AT_EMPTY_PATH, &unix.MountAttr{
+		Attr_set: unix.MOUNT_ATTR_RDONLY | unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NODEV | unix.MOUNT_ATTR_NOEXEC}); err != nil {
 		return hint("mount_setattr", err)
 	}
 	id, err := mountID(at.fd)
@@ -105,64 +105,41 @@ func (r *Root) tameProc(at *place) error {
 		return err
 	}
 	r.windows[id] = true
-	names, err := list(at.fd)
-	if err != nil {
-		return err
-	}
-	for _, name := range names {
-		if err := r.tameEntry(at, name); err != nil {
+	for _, name := range maskedProcs {
+		if err := r.maskProc(at, name); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 	}
 	return nil
 }
 
-func (r *Root) tameEntry(at *place, name string) error {
-	if _, err := strconv.Atoi(name); err == nil {
+// maskProc hides an entry, if this kernel has it.
+func (r *Root) maskProc(at *place, name string) error {
+	guestPath := strings.TrimSuffix(at.guest, "/") + "/" + name
+	if r.masks != "" {
+		err := unix.Mount(r.masks+"/file", r.prefix+guestPath, "", unix.MS_BIND, "")
+		if errors.Is(err, unix.ENOTDIR) {
+			err = unix.Mount(r.masks+"/dir", r.prefix+guestPath, "", unix.MS_BIND, "")
+		}
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return hint("mount", err)
+		}
 		return nil
 	}
-	p := &place{guest: strings.TrimSuffix(at.guest, "/") + "/" + name, parent: -1}
-	var err error
-	p.fd, err = unix.Openat(at.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	fd, err := unix.Openat(at.fd, name, unix.O_PATH|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.ENOENT) {
+		return nil
+	}
 	if err != nil {
 		return hint("open", err)
 	}
-	err = unix.Fstat(p.fd, &p.stat)
-	switch {
-	case err != nil:
+	p := &place{guest: guestPath, parent: -1, fd: fd}
+	if err = unix.Fstat(p.fd, &p.stat); err != nil {
 		err = hint("fstat", err)
-	case p.stat.Mode&unix.S_IFMT == unix.S_IFLNK: // leads to an entry of a process
-	case slices.Contains(maskedProcs, name):
+	} else {
 		err = r.blank(p)
-	case p.dir() || p.stat.Mode&0o222 != 0:
-		err = r.freezeProc(p)
 	}
 	return errors.Join(err, p.close())
-}
-
-// freezeProc makes an entry of /proc read-only.
-func (r *Root) freezeProc(p *place) error {
-	tree, err := cloneTree(p.fd, p.dir(), unix.MOUNT_ATTR_RDONLY|unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV|unix.MOUNT_ATTR_NOEXEC)
-	if err != nil {
-		return err
-	}
-	id, err := mountID(tree)
-	if err == nil {
-		r.windows[id] = true
-		err = put(&tree, p)
-	}
-	return errors.Join(err, release(&tree))
-}
-
-// list returns the names in the directory that fd is a handle on.
-func list(fd int) ([]string, error) {
-	dir, err := unix.Openat(fd, ".", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil, hint("open", err)
-	}
-	f := os.NewFile(uintptr(dir), "proc")
-	names, err := f.Readdirnames(-1)
-	return names, closing(f, err)
 }
 
 // setOption sets KEY=VALUE, or a flag, of a file system.

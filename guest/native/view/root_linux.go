@@ -21,6 +21,11 @@ type Config struct {
 	// calling thread has at that moment. If it is nil the thread does it itself,
 	// which takes Linux 6.17 and a pid namespace that has its first process.
 	Proc func(path string) error
+	// Start starts the first process, at a moment when the root is in place but for
+	// /proc; proc is where the host's is then. Only [Template.Base] calls it: for
+	// Base there must be one already. What it starts has the root that the thread
+	// will have.
+	Start func(proc string) error
 }
 
 // Left is a mask that could not be put in place because there is nothing to put it
@@ -45,13 +50,19 @@ type Root struct {
 	// made are the device numbers of file systems of the view's own, in which a
 	// place may be created; trusted those whose symbolic links are the view's.
 	made, trusted map[uint64]bool
+	// shared are those of file systems that other programs see: nothing is made there.
+	shared map[uint64]bool
 	// blanks are the device numbers of the empty directories that hide others.
 	blanks map[uint64]bool
 	// windows are the mounts of forbidden file systems that are the view's own.
 	windows map[uint64]bool
+	// unseen are the places of more of them, whose numbers are not known yet.
+	unseen []string
 	// suspect is set once a tree of the host may have brought other mounts along.
 	suspect bool
-	closing []int // mounts to be made read-only when sealed
+	closing []int  // mounts to be made read-only when sealed
+	sharing bool   // it becomes a template: what is one program's own is left out
+	masks   string // where a template has blank things to bind, until it is done
 
 	space    int // the private space, -1 for none yet
 	spaceDev uint64
@@ -76,8 +87,7 @@ const stageName = ".agentos"
 // Errors are *[Error]s where a mount is the cause. After an error the thread is of
 // no use.
 func Base(t *Trees, c Config) (*Root, error) {
-	r := &Root{user: c.User, proc: c.Proc, disk: c.Disk, root: -1, hosts: -1, space: -1, stage: -1, stageIn: -1,
-		made: make(map[uint64]bool), trusted: make(map[uint64]bool), blanks: make(map[uint64]bool), windows: make(map[uint64]bool)}
+	r := newRoot(c)
 	if err := r.start(); err != nil {
 		return nil, errors.Join(err, r.Close())
 	}
@@ -91,23 +101,37 @@ func Base(t *Trees, c Config) (*Root, error) {
 	return r, nil
 }
 
-// start refuses a thread whose mounts are those of the process: what follows would
-// take the host's root away from it.
-func (r *Root) start() error {
-	fd, err := unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+func newRoot(c Config) *Root {
+	return &Root{user: c.User, proc: c.Proc, disk: c.Disk, root: -1, hosts: -1, space: -1, stage: -1, stageIn: -1,
+		made: make(map[uint64]bool), trusted: make(map[uint64]bool), shared: make(map[uint64]bool),
+		blanks: make(map[uint64]bool), windows: make(map[uint64]bool)}
+}
+
+// openHosts opens the host's /proc.
+func (r *Root) openHosts(proc string) error {
+	fd, err := unix.Open(proc, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return hint("open /proc", err)
+		return hint("open "+proc, err)
 	}
 	r.hosts = fd
 	if unix.Gettid() == unix.Getpid() {
 		// It cannot end by itself, and what it has counts as the process's.
 		return errors.New("the main thread of a process is not disposable")
 	}
+	return nil
+}
+
+// start refuses a thread whose mounts are those of the process: what follows would
+// take the host's root away from it.
+func (r *Root) start() error {
+	if err := r.openHosts("/proc"); err != nil {
+		return err
+	}
 	var mine, all unix.Stat_t
-	if err := unix.Fstatat(fd, "thread-self/ns/mnt", &mine, 0); err != nil {
+	if err := unix.Fstatat(r.hosts, "thread-self/ns/mnt", &mine, 0); err != nil {
 		return hint("look at the mount namespace", err)
 	}
-	if err := unix.Fstatat(fd, strconv.Itoa(os.Getpid())+"/ns/mnt", &all, 0); err != nil {
+	if err := unix.Fstatat(r.hosts, strconv.Itoa(os.Getpid())+"/ns/mnt", &all, 0); err != nil {
 		return hint("look at the mount namespace", err)
 	}
 	if mine.Ino == all.Ino {
@@ -127,34 +151,18 @@ func (r *Root) build(t *Trees) error {
 			whole = i
 		}
 	}
-	var tree int
 	if whole >= 0 {
 		p := &t.parts[whole]
 		if !p.dir {
 			return &Error{Guest: "/", Problem: p.Host + " is a file", Fix: "grant a directory as the root"}
 		}
-		tree, p.tree = p.tree, -1
-	} else {
-		var err error
-		tree, err = newFS("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, "size=16m", "nr_inodes=16k", "mode=0755")
-		if err != nil {
-			return failed("/", "make the root", err)
+		r.root, p.tree = p.tree, -1
+		if err := r.hang(hangers...); err != nil {
+			return failed("/", "mount the root", err)
 		}
-	}
-	r.root = tree
-	if err := r.hang(); err != nil {
-		return failed("/", "mount the root", err)
-	}
-	if whole >= 0 {
 		r.suspect = true
-	} else {
-		if err := r.own(r.root, true); err != nil {
-			return failed("/", "look at the root", err)
-		}
-		r.closing = append(r.closing, r.root)
-		if err := r.openStage(r.root, "/"); err != nil {
-			return err
-		}
+	} else if err := r.begin(hangers...); err != nil {
+		return err
 	}
 	if _, err := r.attach(t, whole); err != nil {
 		return err
@@ -165,11 +173,27 @@ func (r *Root) build(t *Trees) error {
 	return nil
 }
 
+// begin makes an empty root of the view's own and mounts it on one of dirs.
+func (r *Root) begin(dirs ...string) (err error) {
+	r.root, err = newFS("tmpfs", unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV, "size=16m", "nr_inodes=16k", "mode=0755")
+	if err != nil {
+		return failed("/", "make the root", err)
+	}
+	if err := r.hang(dirs...); err != nil {
+		return failed("/", "mount the root", err)
+	}
+	if err := r.own(r.root, true); err != nil {
+		return failed("/", "look at the root", err)
+	}
+	r.closing = append(r.closing, r.root)
+	return r.openStage(r.root, "/")
+}
+
 // hang mounts the root somewhere: pivot_root wants a mount of this namespace. Any
 // directory of the host does, but /proc, through which processes are still started.
-func (r *Root) hang() error {
+func (r *Root) hang(dirs ...string) error {
 	err := error(unix.ENOENT)
-	for _, dir := range []string{"/tmp", "/usr", "/var", "/dev"} {
+	for _, dir := range dirs {
 		err = unix.MoveMount(r.root, "", unix.AT_FDCWD, dir, unix.MOVE_MOUNT_F_EMPTY_PATH)
 		if err == nil {
 			r.prefix = dir
@@ -325,13 +349,36 @@ func quota(disk uint64) []string {
 	return []string{fmt.Sprintf("size=%d", disk), fmt.Sprintf("nr_inodes=%d", disk/4096+1024)}
 }
 
+// hangers are places of the host to mount a root on for a moment.
+var hangers = []string{"/tmp", "/usr", "/var", "/dev"}
+
 // Attach adds mounts to the root, in order, each over what is there. It returns
 // the masks that could not be put in place.
 func (r *Root) Attach(t *Trees) ([]Left, error) {
 	old := unix.Umask(0)
-	left, err := r.attach(t, -1)
-	unix.Umask(old)
-	return left, err
+	defer unix.Umask(old)
+	for i := range t.parts {
+		if t.parts[i].Kind == guest.Bind && t.parts[i].dir {
+			if err := r.see(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return r.attach(t, -1)
+}
+
+// see notes the windows that came with a template, before anything can be mounted
+// over them that brings others along.
+func (r *Root) see() error {
+	for _, p := range r.unseen {
+		var st unix.Statx_t
+		if err := unix.Statx(r.root, p, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_MNT_ID, &st); err != nil {
+			return failed("/"+p, "statx", err)
+		}
+		r.windows[st.Mnt_id] = true
+	}
+	r.unseen = nil
+	return nil
 }
 
 // Seal makes the root what the program will find: nothing can be mounted
@@ -343,6 +390,14 @@ func (r *Root) Seal() error {
 			return err
 		}
 	}
+	if err := r.finish(); err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// finish makes read-only what is the view's own.
+func (r *Root) finish() error {
 	if err := r.closeStage(); err != nil {
 		return failed("/", "clear up", err)
 	}
@@ -351,7 +406,7 @@ func (r *Root) Seal() error {
 			return failed("/", "make it read-only", hint("mount_setattr", err))
 		}
 	}
-	return r.Close()
+	return nil
 }
 
 // Close gives back every handle, the one on the host's /proc included. What is

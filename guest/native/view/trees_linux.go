@@ -21,6 +21,8 @@ type part struct {
 	guest.Mount
 	tree  int // of a Bind: the detached tree, -1 once it was moved
 	dir   bool
+	dev   uint64 // of a Bind: what was cloned
+	ino   uint64
 	nodes []node // of Devices
 }
 
@@ -114,6 +116,11 @@ func (p *part) clone() error {
 
 // cloneHandle is clone for a handle, which stays the caller's.
 func (p *part) cloneHandle(fd int) error {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return failed(p.Guest, "stat "+p.Host, err)
+	}
+	p.dev, p.ino = uint64(st.Dev), st.Ino
 	var err error
 	if p.dir, err = lendable(fd, &p.Mount); err != nil {
 		return err

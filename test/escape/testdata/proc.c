@@ -1,6 +1,7 @@
 /* What /proc, /sys and the device files lead to. */
 #include "escape.h"
 #include <dirent.h>
+#include <sys/statvfs.h>
 #include <sys/sysmacros.h>
 
 /* each calls what for every process that is not one of ours. */
@@ -90,6 +91,7 @@ static void score_of(const char *pid)
 {
 	OF("oom_score_adj");
 	char b[32];
+	if (!strcmp(pid, "1") && !strcmp(given("namespaces"), "yes")) return; /* of our own namespace */
 	int fd = open(path, O_RDWR);
 	if (fd < 0) return;
 	int n = read(fd, b, sizeof b);
@@ -112,6 +114,7 @@ static void p_exe(void)
 {
 	/* The launcher's own program, to be changed through a link of the kernel. */
 	struct stat st;
+	struct statvfs fs;
 	const char *who[] = {"1", "self"};
 	for (size_t i = 0; i < COUNT(who); i++) {
 		char p[64];
@@ -123,7 +126,9 @@ static void p_exe(void)
 		snprintf(p, sizeof p, "/proc/self/fd/%d", r);
 		fd = r >= 0 ? open(p, O_WRONLY | O_APPEND) : -1;
 		if (fd >= 0) escaped("the program of %s is open for writing", who[i]);
-		if (i == 1 && errno == ETXTBSY) escaped("the program itself could be overwritten when it has ended: only its being busy stops it");
+		/* The kernel looks at whether it is busy first, and at the mount later. */
+		int busy = errno == ETXTBSY;
+		if (i == 1 && busy && fstatvfs(r, &fs) == 0 && !(fs.f_flag & ST_RDONLY)) escaped("the program itself could be overwritten when it has ended: only its being busy stops it");
 	}
 	held("no program is writable: %s", strerror(errno));
 }

@@ -1,0 +1,144 @@
+package attempt
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Variable is the variable of the environment that makes a process try things; its
+// value is an [Order]. A guest that sets it for itself tries them for itself.
+const Variable = "AGENTOS_ATTEMPT"
+
+// What an order may ask for.
+const (
+	Violations = "violations" // all that must fail at once, one line of JSON for each
+	bystander  = "bystander"  // wait beside the guest, on the host
+)
+
+// Order says what a process is to try, and where the bait is.
+type Order struct {
+	Do        string `json:"do"`
+	Amount    uint64 `json:"amount,omitempty"`    // of what is used up
+	Dir       string `json:"dir,omitempty"`       // for all bait
+	Secret    string `json:"secret,omitempty"`    // file outside of every grant
+	Shown     string `json:"shown,omitempty"`     // granted for reading
+	Room      string `json:"room,omitempty"`      // granted for writing
+	State     string `json:"state,omitempty"`     // the state directory, "" if there is none
+	Port      int    `json:"port,omitempty"`      // of the host's own loopback
+	Abstract  string `json:"abstract,omitempty"`  // unix socket without a file
+	Bystander int    `json:"bystander,omitempty"` // process of the same user outside
+	Segment   int    `json:"segment,omitempty"`   // of shared memory
+}
+
+// Variable returns the setting of the environment that gives the order.
+func (o *Order) Variable() (string, error) {
+	b, err := json.Marshal(o)
+	return Variable + "=" + string(b), err
+}
+
+// Main does what the environment orders, if anything, and then never returns.
+func Main() {
+	text := os.Getenv(Variable)
+	if text == "" {
+		return
+	}
+	var o Order
+	if err := json.Unmarshal([]byte(text), &o); err != nil {
+		fail(fmt.Errorf("%s: %w", Variable, err))
+	}
+	var err error
+	switch use, ok := uses[o.Do]; {
+	case ok:
+		err = use(&o)
+	case o.Do == Violations:
+		err = o.violate()
+	case o.Do == bystander:
+		err = o.stand()
+	default:
+		err = fmt.Errorf("%s: there is no %q", Variable, o.Do)
+	}
+	if err != nil {
+		fail(err)
+	}
+	os.Exit(0)
+}
+
+func fail(err error) {
+	_, _ = fmt.Fprintln(os.Stderr, err) // nobody else to tell
+	os.Exit(1)
+}
+
+// Result is what became of one attempt, as the program under trial saw it.
+type Result struct {
+	Name    string     `json:"name"`
+	Call    string     `json:"call"` // the system call that was answered
+	Errno   unix.Errno `json:"errno"`
+	Got     []byte     `json:"got,omitempty"`     // what was read
+	Untried string     `json:"untried,omitempty"` // why it could not be tried
+}
+
+// violate tries every violation and prints the results.
+func (o *Order) violate() error {
+	out := json.NewEncoder(os.Stdout)
+	if err := out.Encode(Look()); err != nil {
+		return err
+	}
+	for i := range violations {
+		v := &violations[i]
+		a := v.try(o)
+		r := Result{Name: v.name, Call: v.call, Errno: a.errno, Got: a.got, Untried: a.skip}
+		if a.call != "" {
+			r.Call = a.call
+		}
+		if err := out.Encode(r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+const (
+	ready      = "ready\n"
+	signalled  = "signalled\n"
+	baitPrefix = "agentos-doctor-"
+)
+
+// stand is the bystander: it waits until it is signalled, or until who started it is
+// gone, and then clears the bait away, in case the other could not.
+func (o *Order) stand() error {
+	hit := make(chan os.Signal, 1)
+	signal.Notify(hit, unix.SIGWINCH)
+	if _, err := os.Stdout.WriteString(ready); err != nil {
+		return err
+	}
+	gone := make(chan error, 1)
+	go func() {
+		_, err := os.Stdin.Read(make([]byte, 1))
+		gone <- err
+	}()
+	late := time.After(time.Minute)
+wait:
+	for {
+		select {
+		case <-hit:
+			if _, err := os.Stdout.WriteString(signalled); err != nil {
+				return err
+			}
+		case <-gone:
+			break wait
+		case <-late:
+			break wait
+		}
+	}
+	if !strings.HasPrefix(filepath.Base(o.Dir), baitPrefix) {
+		return fmt.Errorf("%s is no directory for bait", o.Dir)
+	}
+	return os.RemoveAll(o.Dir)
+}

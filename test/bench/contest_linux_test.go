@@ -1,0 +1,173 @@
+package bench
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+)
+
+// contestant is one way to run a program to its end.
+type contestant struct {
+	name string
+	run  func(program string) (status int, err error)
+	took []float64 // nanoseconds, one of each round
+}
+
+// spawn executes a program in the cheapest way that Go has, with nothing on its
+// streams, and waits for its end. os/exec would cost half as much again.
+func spawn(argv, env []string) (status int, err error) {
+	null, err := syscall.Open(os.DevNull, syscall.O_RDWR|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer syscall.Close(null)
+	fd := uintptr(null)
+	pid, err := syscall.ForkExec(argv[0], argv, &syscall.ProcAttr{Dir: "/", Env: env, Files: []uintptr{fd, fd, fd}})
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", argv[0], err)
+	}
+	var ws syscall.WaitStatus
+	for {
+		if _, err = syscall.Wait4(pid, &ws, 0, nil); err != syscall.EINTR {
+			break
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("wait for %s: %w", argv[0], err)
+	}
+	if !ws.Exited() {
+		return 0, fmt.Errorf("%s: ended by %v", argv[0], ws.Signal())
+	}
+	return ws.ExitStatus(), nil
+}
+
+// proper fails unless c runs programs: one that does not would win.
+func (c *contestant) proper() error {
+	for program, want := range map[string]int{"/bin/true": 0, "/bin/false": 1} {
+		status, err := c.run(program)
+		if err == nil && status != want {
+			err = fmt.Errorf("status %d, want %d", status, want)
+		}
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", c.name, program, err)
+		}
+	}
+	return nil
+}
+
+// contest has all run /bin/true by turns, n times in a row, and reports. Who begins
+// changes from round to round, so that none always runs after the same one. Before each
+// there is a pause, in which what the one before left behind ends.
+func contest(b *testing.B, all []*contestant, rounds, n int, bounds []bound) {
+	b.Helper()
+	for _, c := range all {
+		if err := c.proper(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	first := 0
+	for b.Loop() {
+		for range rounds {
+			for i := range all {
+				c := all[(first+i)%len(all)]
+				time.Sleep(pause)
+				begin := time.Now()
+				for range n {
+					if status, err := c.run("/bin/true"); err != nil || status != 0 {
+						b.Fatalf("%s: status %d, %v", c.name, status, err)
+					}
+				}
+				c.took = append(c.took, float64(time.Since(begin))/float64(n))
+			}
+			first++
+		}
+	}
+	settle(b, all, bounds)
+}
+
+// pause is long enough for a kernel to fill its stock of sandboxes.
+const pause = 20 * time.Millisecond
+
+// bound is what a ratio of two contestants should be.
+type bound struct {
+	of, to string
+	limit  float64
+	least  bool // the ratio should be at least, not at most, the limit
+}
+
+// met reports whether a ratio is as it should be.
+func (d bound) met(r float64) bool {
+	switch {
+	case d.limit == 0:
+		return true // only reported
+	case d.least:
+		return r >= d.limit
+	}
+	return r <= d.limit
+}
+
+func (d bound) String() string {
+	if d.limit == 0 {
+		return ""
+	}
+	if d.least {
+		return fmt.Sprintf("≥ %g×", d.limit)
+	}
+	return fmt.Sprintf("≤ %g×", d.limit)
+}
+
+// settle reports medians, and the ratios of the bounds as medians of the ratios of each
+// round: the speed of a machine drifts from round to round.
+func settle(b *testing.B, all []*contestant, bounds []bound) {
+	b.Helper()
+	b.ReportMetric(0, "ns/op") // of all together: it says nothing
+	// Ten lines are all that the testing package shows.
+	var text strings.Builder
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
+	fmt.Fprint(w, "\nwhat\tlowest\tquarter\tmedian\t3 quarters\tratio\tbound\t")
+	for _, c := range all {
+		fmt.Fprintf(w, "\n%s\t", c.name)
+		for _, q := range []float64{0, 0.25, 0.5, 0.75} {
+			fmt.Fprintf(w, "%v\t", time.Duration(quantile(c.took, q)).Round(time.Microsecond))
+		}
+		b.ReportMetric(quantile(c.took, 0.5)/1e3, c.name+"-µs")
+		for _, d := range bounds {
+			i := slices.IndexFunc(all, func(c *contestant) bool { return c.name == d.to })
+			if d.of != c.name || i < 0 {
+				continue
+			}
+			ratios := make([]float64, len(c.took))
+			for n := range ratios {
+				ratios[n] = c.took[n] / all[i].took[n]
+			}
+			r := quantile(ratios, 0.5)
+			b.ReportMetric(r, d.of+"/"+d.to)
+			fmt.Fprintf(w, "%.2f× %s\t%v\t", r, d.to, d)
+			if !d.met(r) {
+				fmt.Fprint(w, "MISSED")
+			}
+		}
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	b.Log(text.String())
+}
+
+// quantile interpolates between the two neighbours.
+func quantile(values []float64, q float64) float64 {
+	s := slices.SortedFunc(slices.Values(values), cmp.Compare[float64])
+	if len(s) == 0 {
+		return math.NaN()
+	}
+	at := q * float64(len(s)-1)
+	low := int(at)
+	return s[low] + (at-float64(low))*(s[min(low+1, len(s)-1)]-s[low])
+}
