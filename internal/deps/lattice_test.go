@@ -114,6 +114,7 @@ var lattice = []room{
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/stdlib"},
 	{path: "test/programs"},
+	{path: "test/native"},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
 	{path: "test/conformance/guest"},
