@@ -120,6 +120,7 @@ var lattice = []room{
 	{path: "test/stdlib"},
 	{path: "test/programs"},
 	{path: "test/escape"},
+	{path: "test/native"},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
 	{path: "test/conformance/guest"},
