@@ -298,6 +298,9 @@ func (c *compilation) run(ctx context.Context, step string, cmd gobuild.Command,
 	if ctx.Err() != nil {
 		return nil, "", ctx.Err()
 	}
+	if se := (*StartError)(nil); errors.As(err, &se) {
+		return nil, "", &StartError{Status: se.Status, Code: se.Code, Where: c.program, Problem: "its compiler cannot run: " + se.Where + ": " + se.Problem, Fix: se.Fix, Err: err}
+	}
 	if err != nil {
 		return nil, "", fmt.Errorf("compiling %s: %w", c.program, err)
 	}

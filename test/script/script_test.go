@@ -70,6 +70,7 @@ func TestScripts(t *testing.T) {
 			}
 			e.Setenv("AGENTOS_STATE", state)
 			e.Setenv("GUEST", guest())
+			e.Setenv("AGENTOS", binary())
 			e.Setenv("PATH", built+string(filepath.ListSeparator)+e.Getenv("PATH"))
 			e.Setenv("NO_COLOR", "1")
 			return nil
@@ -83,10 +84,20 @@ func TestScripts(t *testing.T) {
 			if cond == "superuser" {
 				return os.Geteuid() == 0, nil
 			}
+			if cond == "native" {
+				return native(), nil
+			}
 			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 	})
 }
+
+// native reports whether native programs run here.
+var native = sync.OnceValue(func() bool {
+	cmd := exec.Command(binary(), "run", "/bin/true")
+	cmd.Env = append(os.Environ(), "AGENTOS_STATE="+filepath.Join(built, "native"))
+	return cmd.Run() == nil
+})
 
 // warm is a state directory in which the guest was run once, so that it is
 // compiled. Every test has a copy, and so records of its own.
