@@ -184,11 +184,11 @@ var strains = []strain{
 	{"memory", "use more memory than it may", attempt.Memory, 256 << 20, Limits{Memory: 64 << 20}, []string{"memory_limit"}, "memory"},
 	{"pids", "make more processes than it may", attempt.Processes, 150, Limits{Pids: 40}, nil, "pids"},
 	{"disk", "fill more private space than it may", attempt.Disk, 16 << 20, Limits{Disk: 4 << 20}, []string{"memory_limit"}, "disk"},
-	{"cpu_time", "use more processor time than it may", attempt.Processor, 4, Limits{CPUTime: 200 * time.Millisecond}, []string{"cpu_limit"}, "cpu_time"},
-	{"wall_time", "run longer than it may", attempt.Time, 4, Limits{Timeout: 300 * time.Millisecond}, []string{"timeout"}, "wall_time"},
+	{"cpu_time", "use more processor time than it may", attempt.Processor, 2, Limits{CPUTime: 200 * time.Millisecond}, []string{"cpu_limit"}, "cpu_time"},
+	{"wall_time", "run longer than it may", attempt.Time, 3, Limits{Timeout: 300 * time.Millisecond}, []string{"timeout"}, "wall_time"},
 	{"output", "write more than it may", attempt.Output, 1 << 20, Limits{Output: 64 << 10}, []string{"output_limit"}, "output"},
 	{"files", "open more files than it may", attempt.Files, 200, Limits{Files: 64}, nil, "files_open"},
-	{"outlive", "leave a process behind", attempt.Outlive, 3, Limits{}, nil, "kill"},
+	{"outlive", "leave a process behind", attempt.Outlive, 2, Limits{}, nil, "kill"},
 }
 
 // strain tries one, and looks at how it ended.

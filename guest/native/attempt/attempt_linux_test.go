@@ -136,9 +136,6 @@ func TestUnconfinedUse(t *testing.T) {
 	if left, err := b.Outlived(); err != nil || left {
 		t.Errorf("it was to end after a second: %v %v", left, err)
 	}
-	if err := os.Remove(filepath.Join(os.TempDir(), "fill")); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestRefused: what is refused more says so by its status.

@@ -119,10 +119,10 @@ func (o *Order) stand() error {
 	if _, err := os.Stdout.WriteString(ready); err != nil {
 		return err
 	}
-	gone := make(chan error, 1)
+	gone := make(chan struct{})
 	go func() {
-		_, err := os.Stdin.Read(make([]byte, 1))
-		gone <- err
+		_, _ = os.Stdin.Read(make([]byte, 1)) // returns when the other end is closed, and never with anything
+		close(gone)
 	}()
 	late := time.After(time.Minute)
 wait:
