@@ -153,7 +153,8 @@ func (d *Diagnosis) attempt(c Check) {
 // weak adds a weakness. Without a fix of its own it is looked for by what it is about.
 func (d *Diagnosis) weak(what, fix string) {
 	for _, r := range remedies {
-		if fix == "" && strings.Contains(what, r.about) {
+		// Some sentences say themselves what to change.
+		if fix == "" && strings.Contains(what, r.about) && !strings.Contains(what, "run as root") && !strings.Contains(what, "To have them") {
 			fix = r.fix
 		}
 	}
@@ -161,7 +162,6 @@ func (d *Diagnosis) weak(what, fix string) {
 }
 
 var remedies = []struct{ about, fix string }{
-	{"To have them", "do what it says"},
 	{"control group", "run as root where the controllers are mounted, or have them delegated to this user (systemd: Delegate=yes)"},
 	{"Landlock", "use a newer kernel, with landlock among its security modules (lsm= on its command line)"},
 	{"namespaces", "run as root, or allow this user namespaces (sysctl kernel.unprivileged_userns_clone, kernel.apparmor_restrict_unprivileged_userns, or an AppArmor profile for agentos)"},

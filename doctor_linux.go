@@ -89,7 +89,8 @@ func (t *trial) spec(o attempt.Order) (Spec, error) {
 	exe, aerr := filepath.Abs(t.command[0])
 	s := Spec{
 		Program: exe, Args: t.command[1:], Domain: "native", Name: "doctor", Dir: "/", Env: []string{env},
-		Grants: []Grant{{Kind: GrantRead, Host: exe}, {Kind: GrantRead, Host: o.Shown}, {Kind: GrantWrite, Host: o.Room}, {Kind: GrantDeny, Host: t.bait.Denied}},
+		Grants: []Grant{{Kind: GrantRead, Host: exe}, {Kind: GrantRead, Host: o.Shown}, {Kind: GrantDeny, Host: t.bait.Denied},
+			{Kind: GrantWrite, Host: o.Room}, {Kind: GrantWrite, Host: o.Repo}},
 		// It must not hang, whatever it hangs on; and it writes little.
 		Limits: Limits{Timeout: 10 * time.Second}, KillAfter: 10 * time.Millisecond,
 		unrecorded: true,
@@ -182,12 +183,12 @@ type strain struct {
 var strains = []strain{
 	{"memory", "use more memory than it may", attempt.Memory, 256 << 20, Limits{Memory: 64 << 20}, []string{"memory_limit"}, "memory"},
 	{"pids", "make more processes than it may", attempt.Processes, 150, Limits{Pids: 40}, nil, "pids"},
-	{"disk", "fill more private space than it may", attempt.Disk, 16 << 20, Limits{Disk: 4 << 20}, nil, "disk"},
-	{"cpu_time", "use more processor time than it may", attempt.Processor, 4, Limits{CPUTime: 200 * time.Millisecond}, []string{"cpu_limit"}, "cpu_time"},
-	{"wall_time", "run longer than it may", attempt.Time, 4, Limits{Timeout: 300 * time.Millisecond}, []string{"timeout"}, "wall_time"},
+	{"disk", "fill more private space than it may", attempt.Disk, 16 << 20, Limits{Disk: 4 << 20}, []string{"memory_limit"}, "disk"},
+	{"cpu_time", "use more processor time than it may", attempt.Processor, 2, Limits{CPUTime: 200 * time.Millisecond}, []string{"cpu_limit"}, "cpu_time"},
+	{"wall_time", "run longer than it may", attempt.Time, 3, Limits{Timeout: 300 * time.Millisecond}, []string{"timeout"}, "wall_time"},
 	{"output", "write more than it may", attempt.Output, 1 << 20, Limits{Output: 64 << 10}, []string{"output_limit"}, "output"},
 	{"files", "open more files than it may", attempt.Files, 200, Limits{Files: 64}, nil, "files_open"},
-	{"outlive", "leave a process behind", attempt.Outlive, 3, Limits{}, nil, "kill"},
+	{"outlive", "leave a process behind", attempt.Outlive, 2, Limits{}, nil, "kill"},
 }
 
 // strain tries one, and looks at how it ended.

@@ -10,7 +10,7 @@ import (
 )
 
 func (inv *invocation) doctorCommand() *cobra.Command {
-	var asJSON bool
+	var asJSON, noNamespaces bool
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Try what a program must not be able to do, and say what stopped it here",
@@ -20,9 +20,11 @@ so on. Say what stopped each attempt on this host, what is weaker here than it c
 be, and what to change. The status is 0 if a default run is safe here: no attempt
 got through, and none is left in doubt. A kind of program that is refused is safe.`,
 		Example: "  agentos doctor\n  agentos doctor --json",
-		Args:    exactly(0, 0, "agentos doctor [--json]"),
+		Args:    exactly(0, 0, "agentos doctor [--json] [--no-namespaces]"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			d := agentos.Doctor(inv.config(nil))
+			c := inv.config(nil)
+			c.NoNamespaces = noNamespaces
+			d := agentos.Doctor(c)
 			if !d.Safe {
 				inv.status = 1
 			}
@@ -33,6 +35,7 @@ got through, and none is left in doubt. A kind of program that is refused is saf
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
+	cmd.Flags().BoolVar(&noNamespaces, "no-namespaces", false, "as on a host without namespaces: by Landlock and seccomp only")
 	return cmd
 }
 

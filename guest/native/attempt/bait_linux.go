@@ -67,14 +67,14 @@ func Lay(command []string) (_ *Bait, err error) {
 
 func (b *Bait) files() error {
 	o := &b.Order
-	o.Secret, o.Shown, o.Room = o.Dir+"/secret", o.Dir+"/shown", o.Dir+"/room"
+	o.Secret, o.Shown, o.Room, o.Repo = o.Dir+"/secret", o.Dir+"/shown", o.Dir+"/room", o.Dir+"/repo"
 	b.Denied = o.Shown + "/" + deniedFile
 	return errors.Join(
-		os.Mkdir(o.Shown, 0o700), os.MkdirAll(filepath.Dir(o.Room+"/"+hookFile), 0o700),
+		os.Mkdir(o.Shown, 0o700), os.Mkdir(o.Room, 0o700), os.MkdirAll(filepath.Dir(o.Repo+"/"+hookFile), 0o700),
 		os.WriteFile(o.Secret, []byte(b.secret), 0o600),
 		os.WriteFile(b.Denied, []byte(b.secret), 0o600),
 		os.WriteFile(o.Shown+"/"+plainFile, []byte("plain"), 0o600),
-		os.WriteFile(o.Room+"/"+hookFile, []byte("#!/bin/sh\n"), 0o700),
+		os.WriteFile(o.Repo+"/"+hookFile, []byte("#!/bin/sh\n"), 0o700),
 		os.Symlink(o.Secret, o.Shown+"/"+absoluteLink), os.Symlink("../secret", o.Shown+"/"+relativeLink),
 	)
 }

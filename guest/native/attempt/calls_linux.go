@@ -155,7 +155,8 @@ func typeInto(fd int) answer {
 
 // fork makes a process that does nothing for some time and ends, with the flags of
 // clone given. With setsid it has a session of its own. The child is a copy of one
-// thread of a program that has several, so it makes raw calls only.
+// thread of a program that has several, so it makes raw calls only, and has nobody to
+// tell of their errors.
 //
 //go:noinline
 //go:norace
@@ -166,13 +167,13 @@ func fork(flags uintptr, setsid bool, wait *unix.Timespec) (pid int, errno unix.
 		return int(r), errno
 	}
 	if setsid {
-		unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
+		_, _, _ = unix.RawSyscall(unix.SYS_SETSID, 0, 0, 0)
 	} else {
-		unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
+		_, _, _ = unix.RawSyscall6(unix.SYS_PRCTL, unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0, 0)
 	}
-	unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, uintptr(unsafe.Pointer(wait)), 0, 0, 0)
+	_, _, _ = unix.RawSyscall6(unix.SYS_PPOLL, 0, 0, uintptr(unsafe.Pointer(wait)), 0, 0, 0)
 	for {
-		unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
+		_, _, _ = unix.RawSyscall(unix.SYS_EXIT_GROUP, 0, 0, 0)
 	}
 }
 

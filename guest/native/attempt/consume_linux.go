@@ -1,6 +1,7 @@
 package attempt
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"time"
@@ -80,22 +81,25 @@ func useProcesses(o *Order) error {
 }
 
 // makeRoom ends processes by raw calls: around others the runtime may want another
-// thread, for which there is no room yet.
+// thread, for which there is no room yet. Those that it cannot end do so by themselves.
 func makeRoom(pids []int) {
 	for _, pid := range pids {
-		unix.RawSyscall(unix.SYS_KILL, uintptr(pid), uintptr(unix.SIGKILL), 0)
-		unix.RawSyscall6(unix.SYS_WAIT4, uintptr(pid), 0, 0, 0, 0, 0)
+		_, _, _ = unix.RawSyscall(unix.SYS_KILL, uintptr(pid), uintptr(unix.SIGKILL), 0)
+		_, _, _ = unix.RawSyscall6(unix.SYS_WAIT4, uintptr(pid), 0, 0, 0, 0, 0)
 	}
 }
 
-func useDisk(o *Order) error {
-	fd, err := unix.Open(filepath.Join(os.TempDir(), "fill"), unix.O_WRONLY|unix.O_CREAT|unix.O_CLOEXEC, 0o600)
+// useDisk fills a file that keeps its name, since not every floor sees one that has
+// none.
+func useDisk(o *Order) (err error) {
+	f, err := os.CreateTemp("", "agentos-fill-")
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
 	b := make([]byte, 64<<10)
 	for range o.Amount / uint64(len(b)) {
-		_, err := unix.Write(fd, b)
+		_, err := unix.Write(int(f.Fd()), b)
 		refused(err, unix.ENOSPC, unix.EDQUOT)
 		if err != nil {
 			return err

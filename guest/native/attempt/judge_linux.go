@@ -44,7 +44,9 @@ const (
 	layerNet      layer = "network namespace: it has nothing but a loopback of its own"
 	layerPID      layer = "pid namespace: there is no such process in it"
 	layerIPC      layer = "ipc namespace: there is no such object in it"
+	layerUser     layer = "user namespace: there is no such user in it"
 	layerLandlock layer = "Landlock"
+	layerEither   layer = "Landlock, or the permissions of the file"
 	layerTrace    layer = "it may not look into that process"
 	layerPowers   layer = "no capabilities"
 	layerSession  layer = "a session of its own, which has no terminal"
@@ -195,8 +197,12 @@ func stoppedBy(v *violation, r *Result, self, host *Self) layer {
 			return layerPowers
 		}
 	case unix.EACCES:
-		if self.Seccomp { // and so it is under the floor
+		switch {
+		case !self.Seccomp: // and so it is not under the floor
+		case os.Geteuid() == 0: // whose files these are
 			return layerLandlock
+		default:
+			return layerEither
 		}
 	}
 	return layerHost
@@ -221,7 +227,7 @@ func filters(v *violation, r *Result, namespaces bool) bool {
 
 // believable reports whether there is such a layer.
 func believable(l layer, own func(string) bool) bool {
-	ns := map[layer]string{layerView: "mnt", layerReadOnly: "mnt", layerFrozen: "mnt", layerMask: "mnt", layerNet: "net", layerPID: "pid", layerIPC: "ipc"}
+	ns := map[layer]string{layerView: "mnt", layerReadOnly: "mnt", layerFrozen: "mnt", layerMask: "mnt", layerNet: "net", layerPID: "pid", layerIPC: "ipc", layerUser: "user"}
 	name, ok := ns[l]
 	return !ok || own(name)
 }

@@ -30,6 +30,7 @@ type Order struct {
 	Secret    string `json:"secret,omitempty"`    // file outside of every grant
 	Shown     string `json:"shown,omitempty"`     // granted for reading
 	Room      string `json:"room,omitempty"`      // granted for writing
+	Repo      string `json:"repo,omitempty"`      // granted for writing; a repository, so that some of it is protected
 	State     string `json:"state,omitempty"`     // the state directory, "" if there is none
 	Port      int    `json:"port,omitempty"`      // of the host's own loopback
 	Abstract  string `json:"abstract,omitempty"`  // unix socket without a file
@@ -118,10 +119,10 @@ func (o *Order) stand() error {
 	if _, err := os.Stdout.WriteString(ready); err != nil {
 		return err
 	}
-	gone := make(chan error, 1)
+	gone := make(chan struct{})
 	go func() {
-		_, err := os.Stdin.Read(make([]byte, 1))
-		gone <- err
+		_, _ = os.Stdin.Read(make([]byte, 1)) // returns when the other end is closed, and never with anything
+		close(gone)
 	}()
 	late := time.After(time.Minute)
 wait:

@@ -61,7 +61,7 @@ var violations = []violation{
 		}},
 	{name: "protected", what: "change a hook of a repository in a write grant", call: "openat", by: map[unix.Errno]layer{unix.EROFS: layerFrozen},
 		try: func(o *Order) answer {
-			return first(func() answer { return open(o.Room+"/"+hookFile, unix.O_WRONLY, 0) }, func() answer { return create(filepath.Dir(o.Room + "/" + hookFile)) })
+			return first(func() answer { return open(o.Repo+"/"+hookFile, unix.O_WRONLY, 0) }, func() answer { return create(filepath.Dir(o.Repo + "/" + hookFile)) })
 		}},
 	{name: "setuid_bit", what: "leave a set-user-ID file in a write grant", call: "fchmod", filter: []unix.Errno{unix.EPERM}, try: setuidBit},
 	{name: "device_node", what: "make a device node", call: "mknodat", filter: []unix.Errno{unix.EPERM},
@@ -178,7 +178,7 @@ var violations = []violation{
 			return answered("keyctl", err)
 		}},
 	{name: "hostname", what: "rename the host", call: "sethostname", try: rename},
-	{name: "identity", what: "become another user", call: "setresuid",
+	{name: "identity", what: "become another user", call: "setresuid", by: map[unix.Errno]layer{unix.EINVAL: layerUser},
 		try: func(*Order) answer {
 			id := uintptr(unix.Geteuid() + 4321)
 			return astray(func() answer { return call("setresuid", unix.SYS_SETRESUID, id, id, id) })
