@@ -178,24 +178,28 @@ func self(tid int) string {
 	return strconv.Itoa(tid)
 }
 
-// JoinProcess puts a process with all of its threads, but not the children that it
+// JoinProcess puts each process with all of its threads, but not the children that it
 // has already, into every hierarchy where it is not yet. If there is anything to do
 // it waits for an RCU grace period (6.6 ms where it was measured): a process that
 // is born inside, by JoinThread and Fd, costs nothing.
-func (g *Group) JoinProcess(pid int) error {
-	if pid <= 0 || pid == os.Getpid() {
-		return fmt.Errorf("process %d must not enter a group", pid)
+func (g *Group) JoinProcess(pids ...int) error {
+	for _, pid := range pids {
+		if pid <= 0 || pid == os.Getpid() {
+			return fmt.Errorf("process %d must not enter a group", pid)
+		}
 	}
 	for _, t := range g.host.trees {
 		there, err := members(t.dir, g.id)
 		if err != nil {
 			return err
 		}
-		if there[pid] {
-			continue
-		}
-		if err := put(t.dir, g.file("cgroup.procs"), strconv.Itoa(pid)); err != nil {
-			return fmt.Errorf("process %d does not enter %s: %w", pid, path.Join(t.path, g.id), err)
+		for _, pid := range pids {
+			if there[pid] {
+				continue
+			}
+			if err := put(t.dir, g.file("cgroup.procs"), strconv.Itoa(pid)); err != nil {
+				return fmt.Errorf("process %d does not enter %s: %w", pid, path.Join(t.path, g.id), err)
+			}
 		}
 	}
 	return nil

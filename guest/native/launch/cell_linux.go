@@ -36,6 +36,7 @@ type cell struct {
 	ending  sync.Mutex // held while orphans are reaped
 	orphans ioCounts   // of those that were left to this process and reaped by it
 	ground  *ground    // of the private files without namespaces
+	mounts  *os.File   // the mount namespace, nil without
 	left    []string   // what of the view's masks could not be put on
 }
 
@@ -70,14 +71,20 @@ func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
 	if err = c.thread.do(func() error { return c.prepare(trees) }); err != nil {
 		return nil, err
 	}
+	if c.group == nil {
+		return c, nil
+	}
+	pids := make([]int, 0, 2)
 	for _, m := range []*member{c.init, c.starter} {
-		if m == nil || c.group == nil {
-			continue
+		if m != nil {
+			pids = append(pids, m.pid)
 		}
-		if err := c.group.JoinProcess(m.pid); err != nil {
-			return nil, fmt.Errorf("control group: %w", err)
-		}
-		if err := unlikely(m.pid); err != nil {
+	}
+	if err := c.group.JoinProcess(pids...); err != nil {
+		return nil, fmt.Errorf("control group: %w", err)
+	}
+	for _, pid := range pids {
+		if err := unlikely(pid); err != nil {
 			return nil, err
 		}
 	}
@@ -141,7 +148,10 @@ func (c *cell) forkBoth(attr *syscall.SysProcAttr, proc string) (err error) {
 		return err
 	}
 	c.counted = attr.Cloneflags != 0
-	c.starter, err = fork(c.l.starterImage, proc, "starter", attr)
+	if c.starter, err = fork(c.l.starterImage, proc, "starter", attr); err != nil {
+		return err
+	}
+	c.mounts, err = os.Open(proc + "/thread-self/ns/mnt")
 	return err
 }
 
@@ -209,7 +219,21 @@ func (c *cell) kill() error {
 }
 
 // close ends and returns everything. It waits until every process is dead and reaped.
-func (c *cell) close() error {
+func (c *cell) close() error { return errors.Join(c.end(), c.clear()) }
+
+// clear returns what is left when every process has ended: the control group, which is
+// empty, and the mounts, which nobody sees. The kernel takes half a millisecond for it,
+// in which the run is over already.
+func (c *cell) clear() error {
+	var errs []error
+	if c.group != nil {
+		errs = append(errs, c.group.Close())
+	}
+	return errors.Join(append(errs, closeFile(c.mounts))...)
+}
+
+// end ends every process and waits until each is dead and reaped.
+func (c *cell) end() error {
 	var errs []error
 	if c.root != nil {
 		errs = append(errs, c.thread.do(c.root.Close))
@@ -230,7 +254,8 @@ func (c *cell) close() error {
 		<-m.gone
 		errs = append(errs, m.err, m.close())
 	}
-	if c.group != nil {
+	if c.init == nil && c.group != nil {
+		// Nothing but the emptiness of the group says that everyone is dead.
 		errs = append(errs, c.group.Close())
 	}
 	return errors.Join(append(errs, c.ground.close())...)

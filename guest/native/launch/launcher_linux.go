@@ -55,6 +55,8 @@ type Launcher struct {
 	next    stage // guarded by mu; what the cells that are made ahead are made of
 	closed  bool  // guarded by mu
 	fillers sync.WaitGroup
+	leftErr error // guarded by mu; of what was cleared away behind trees
+	clears  sync.WaitGroup
 }
 
 // New probes the host and makes a launcher, which must be closed.
@@ -169,13 +171,29 @@ func (l *Launcher) stopFilling() {
 	l.filling = false
 }
 
+// clear clears away behind a cell that has ended. Close waits for it.
+func (l *Launcher) clear(c *cell) {
+	l.clears.Go(func() {
+		if err := c.clear(); err != nil {
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if l.leftErr == nil {
+				l.leftErr = err // one says enough
+			}
+		}
+	})
+}
+
 // Close returns everything but the trees, which must have ended.
 func (l *Launcher) Close() error {
 	l.mu.Lock()
 	l.closed = true
 	l.mu.Unlock()
 	l.fillers.Wait()
-	var errs []error
+	l.clears.Wait()
+	l.mu.Lock()
+	errs := []error{l.leftErr}
+	l.mu.Unlock()
 	for len(l.ready) > 0 {
 		c := <-l.ready
 		errs = append(errs, c.close())

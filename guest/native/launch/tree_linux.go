@@ -259,7 +259,9 @@ func (t *Tree) Usage() (guest.Usage, *Excess, error) {
 	return u, over, err
 }
 
-// Done is closed when no process of the tree is left and everything was returned.
+// Done is closed when no process of the tree is left. What it had of the host's kernel,
+// an empty control group and mounts that nobody sees any more, is returned within
+// milliseconds from then on; Launcher.Close waits for that.
 func (t *Tree) Done() <-chan struct{} { return t.done }
 
 // End returns how it ended; valid once Done is closed.
@@ -285,10 +287,11 @@ func (t *Tree) finish() {
 		e.Signal, e.Core = int(ws.Signal()), ws.CoreDump()
 	}
 	// With the last process the counts are complete.
-	errs = append(errs, c.close())
+	errs = append(errs, c.end())
 	// Not before everyone is gone: whoever starts a program without a gate is told that
 	// there is no such call.
 	errs = append(errs, t.lower())
+	c.l.clear(c)
 	e.Usage = usageOf(&stats)
 	e.Usage.CPU = c.starter.cpu()
 	e.Usage.BytesRead, e.Usage.BytesWritten = c.starter.io.read, c.starter.io.written

@@ -14,7 +14,7 @@
 // that one program can write to is seen by another.
 //
 // Locks: none. A Trees belongs to one goroutine at a time, a Root to its thread; a
-// Template that is built is not changed, but for the two of Fresh and Close.
+// Template that is built is for any number of threads, but Fresh and Close for one.
 //
 // Imports: guest, golang.org/x/sys.
 package view

@@ -64,13 +64,10 @@ func (r *Root) privateAt(at *place) error {
 			return err
 		}
 	}
-	fd, err := unix.Openat(r.space, name, unix.O_PATH|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
+	// It has the flags of the space.
+	tree, err := unix.OpenTree(r.space, name, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_SYMLINK_NOFOLLOW)
 	if err != nil {
-		return hint("open", err)
-	}
-	tree, err := cloneTree(fd, true, unix.MOUNT_ATTR_NOSUID|unix.MOUNT_ATTR_NODEV)
-	if err = errors.Join(err, unix.Close(fd)); err != nil {
-		return err
+		return hint("open_tree", err)
 	}
 	return errors.Join(put(&tree, at), release(&tree))
 }
