@@ -2,9 +2,9 @@
 #
 #   make fuzz FUZZTIME=10m      make bench BENCH=Emit BENCHCOUNT=10
 
-export FUZZTIME BENCH BENCHCOUNT
+export FUZZTIME BENCH BENCHCOUNT STRESS
 
-.PHONY: build test race lint fuzz bench bench-native bench-peers conformance programs generate check clean
+.PHONY: build test race lint fuzz bench bench-native bench-peers conformance programs native generate check clean
 
 build: ## the binary, in bin/agentos
 	@bash .ci/run build
@@ -26,6 +26,8 @@ conformance: ## Go's own tests, all of them, and every suite of a contract
 	@bash .ci/run conformance
 programs: ## third-party programs, unchanged, with only the grants they need
 	@bash .ci/run programs
+native: ## programs of this host in the native domain, STRESS=5s each of stress-ng
+	@bash .ci/run native
 generate: ## generated pages and embedded programs
 	go generate ./...
 	go run ./examples/build

@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -78,13 +79,7 @@ func (h *house) users(t *testing.T, f func(*testing.T, *user)) {
 	if os.Getuid() == 0 {
 		all = map[string]int{"root": 0, "user": nobody}
 	}
-	for _, name := range slices.Sorted(func(yield func(string) bool) {
-		for n := range all {
-			if !yield(n) {
-				return
-			}
-		}
-	}) {
+	for _, name := range slices.Sorted(maps.Keys(all)) {
 		t.Run(name, func(t *testing.T) { f(t, h.user(t, name, all[name])) })
 	}
 }
