@@ -125,6 +125,7 @@ func (v *view) masks() []guest.Mount {
 			add(guest.Mount{Guest: g, Kind: guest.Mask, Source: "default"})
 		}
 	}
+	slices.SortFunc(v.pinned, func(a, b string) int { return depth(a) - depth(b) })
 	for _, p := range v.pinned {
 		add(guest.Mount{Guest: p, Kind: guest.Frozen, Write: true, Source: "protected"})
 	}
@@ -181,8 +182,8 @@ func (v *view) protectNative(unprotect []string) {
 const maxLook = 50_000
 
 // findProtected walks a directory of the host, breadth first, for paths that a write
-// grant does not cover, and for the directories that lead to such names, which must
-// stay where they are.
+// grant does not cover, and for the directories above them, which must stay where they
+// are: with another directory in its place, another file would have the name.
 func findProtected(top string, unprotect []string) (found, pins []string, complete bool) {
 	subject := perm.NewSubject(perm.SubjectSpec{
 		Caps:  abi.Caps(abi.CapFileRead, abi.CapFileWrite),
@@ -205,10 +206,10 @@ func findProtected(top string, unprotect []string) (found, pins []string, comple
 			switch {
 			case subject.Protected(p, e.IsDir()):
 				found = append(found, p)
-			case e.IsDir():
-				if subject.Leads(p) {
-					pins = append(pins, p)
+				for up := filepath.Dir(p); up != top && !slices.Contains(pins, up); up = filepath.Dir(up) {
+					pins = append(pins, up)
 				}
+			case e.IsDir():
 				queue = append(queue, p)
 			}
 		}

@@ -37,7 +37,7 @@ type view struct {
 	defaults       []guest.Mount // what it has unasked
 	defaultEntries []ViewEntry   // the same, for reports
 	protected      []string      // guest paths of what exists and must not be changed
-	pinned         []string      // guest paths of directories that lead to such names, and must not be moved
+	pinned         []string      // guest paths of the directories above those
 	hiddenPaths    []string      // host paths that no grant shows
 	unsure         []string      // sentences about what could not be made certain
 

@@ -85,12 +85,6 @@ func (s *Subject) Protected(clean string, asDir bool) bool {
 	return r != nil && r.Right == Write && s.protects(r, clean, asDir) != ""
 }
 
-// Leads reports whether clean, a canonical guest path inside a write grant, is a
-// directory on the way to a protected name, which must stay where it is.
-func (s *Subject) Leads(clean string) bool {
-	return s.Protected(clean, false) && !s.Protected(clean, true)
-}
-
 // cover returns the most specific grant of key, or nil.
 func (s *Subject) cover(key string) *rule {
 	for i := range s.rules {

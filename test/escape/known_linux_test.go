@@ -78,5 +78,6 @@ var open = map[string]string{
 	"unborn-mcp":            "a file that does not exist yet cannot be masked; mediation is to refuse it",
 	"unix-path-read-grant":  "a socket in a granted directory can be connected to: neither a read-only mount nor Landlock stops connect by a path",
 	"unix-path-write-grant": "a socket in a granted directory can be connected to: neither a read-only mount nor Landlock stops connect by a path",
+	"fifo-read-grant":       "a named pipe in a granted directory can be written to beneath a private directory: a read-only mount does not stop it, and Landlock's rules for the directory around it allow it",
 	"bomb-inotify":          "the kernel counts inotify instances for a user, and the runs of that user's kernel are the same user",
 }

@@ -201,7 +201,8 @@ func (c *cell) stats() (cgroup.Stats, error) {
 		seen.CPU += time.Duration(r.Utime.Nano() + r.Stime.Nano())
 	}
 	if !c.l.groups.Has("memory") {
-		s.Memory, s.MemoryPeak = seen.Memory, seen.MemoryPeak
+		shared := sharedMemory(pids)
+		s.Memory, s.MemoryPeak = seen.Memory+shared, seen.MemoryPeak+shared
 	}
 	if !c.l.groups.Has("pids") {
 		s.Pids, s.PidsPeak = seen.Pids, seen.PidsPeak

@@ -18,6 +18,8 @@ type Options struct {
 	// be allowed. What the table refuses stays refused: a call of which nothing
 	// is allowed is an error here.
 	Notify []uint32
+	// Deny are the numbers of calls that are refused (ENOSYS) whatever the table says.
+	Deny []uint32
 	// NoNamespaces also refuses what otherwise a namespace would stop.
 	NoNamespaces bool
 	// Metadata, with NoNamespaces, leaves changes of mode, owner, times, and
@@ -91,6 +93,11 @@ func assemble(arch uint32, goarch string, numbers []number, o Options) ([]unix.S
 		notified := notify[n.nr] || o.Gate && (n.name == "execve" || n.name == "execveat")
 		delete(notify, n.nr)
 		c := span{from: n.nr}
+		if slices.Contains(o.Deny, n.nr) && !notified {
+			c.ret = refused(unix.ENOSYS)
+			calls = append(calls, c)
+			continue
+		}
 		switch g.verdict() {
 		case Inspect:
 			c.group, c.notify = g, notified

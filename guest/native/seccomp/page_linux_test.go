@@ -67,3 +67,31 @@ func TestPage(t *testing.T) {
 		t.Errorf("docs/SECCOMP.md is not what the table says (%v); run go test ./guest/native/seccomp -update", err)
 	}
 }
+
+// TestDeny: what is denied on top of the table is refused, and nothing else changes.
+func TestDeny(t *testing.T) {
+	with, err := Assemble(Options{Deny: []uint32{unix.SYS_SHMGET}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	without, err := Assemble(Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for nr := uint32(0); nr < 600; nr++ {
+		got, err := run(with, call{nr: nr, arch: native}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := run(without, call{nr: nr, arch: native}, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if nr == unix.SYS_SHMGET {
+			want = refused(unix.ENOSYS)
+		}
+		if got != want {
+			t.Errorf("call %d: %#x, want %#x", nr, got, want)
+		}
+	}
+}
