@@ -125,6 +125,7 @@ type Tree struct {
 	program atomic.Pointer[os.File] // pidfd, of a tree that its process would leave behind; else nil
 	missing []string
 	watched bool
+	over    chan struct{} // closed when it has ended, before its process is waited for
 	done    chan struct{}
 	once    sync.Once
 	end     launch.End // valid once done is closed
@@ -143,7 +144,7 @@ func (l *Launcher) Start(ctx context.Context, job *launch.Job) (*Tree, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Tree{l: l, link: k, job: job, done: make(chan struct{})}
+	t := &Tree{l: l, link: k, job: job, over: make(chan struct{}), done: make(chan struct{})}
 	if err := k.add(t); err != nil {
 		return nil, errors.Join(err, t.giveBack())
 	}
@@ -245,6 +246,7 @@ func (t *Tree) killProgram() error {
 func (t *Tree) finish(e launch.End) {
 	t.once.Do(func() {
 		t.end = e
+		close(t.over)
 		if !t.l.each {
 			close(t.done)
 			return
@@ -294,7 +296,7 @@ func (t *Tree) Kill() error {
 
 func (t *Tree) ask(o *order) error {
 	select {
-	case <-t.done:
+	case <-t.over:
 		return unix.ESRCH
 	default:
 	}
@@ -302,7 +304,7 @@ func (t *Tree) ask(o *order) error {
 	_, err := t.link.call(o)
 	if err != nil {
 		select {
-		case <-t.done: // meanwhile
+		case <-t.over: // meanwhile
 			return unix.ESRCH
 		default:
 		}
