@@ -115,7 +115,8 @@ func (r *Root) mountIn(dir int, inside, name string, isDir bool, tree *int) erro
 
 // newPTS makes a file system for terminals that no one else has.
 func newPTS() (int, error) {
-	options := []string{"newinstance", "ptmxmode=0666", "mode=0620"}
+	// The host has some thousand terminals for everybody.
+	options := []string{"newinstance", "ptmxmode=0666", "mode=0620", "max=256"}
 	attr := unix.MOUNT_ATTR_NOSUID | unix.MOUNT_ATTR_NOEXEC
 	tree, err := newFS("devpts", attr, append(options, ttyGroup)...)
 	if errors.Is(err, unix.EINVAL) {
