@@ -14,7 +14,13 @@ func (d *Domain) Enforcement() (map[string]string, []string) {
 }
 
 // Shared says why programs share the namespaces of the host, "" if they have their own.
-func (d *Domain) Shared() string { return d.launcher.Facts().Why }
+func (d *Domain) Shared() string {
+	f := d.launcher.Facts()
+	if f.Floor != launch.FloorBare {
+		return ""
+	}
+	return f.Why
+}
 
 // Started returns when a process began, in ticks since the host booted; 0 if there is
 // no such process.

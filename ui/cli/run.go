@@ -27,7 +27,8 @@ PROGRAM. The exit status is the program's own; 124 is a timeout, 125 to 127 mean
 that nothing ran, and one line on standard error says the cause.`,
 		Example: `  agentos run hello.wasm world
   agentos run --read ./data:/data --write ./out:/out --timeout 10s report.wasm /data
-  agentos run --dry-run --read . tool.wasm`,
+  agentos run --dry-run --read . tool.wasm
+  agentos run ./cmd/tool input`,
 		Args:                  cobra.ArbitraryArgs,
 		DisableFlagsInUseLine: true,
 		RunE: func(cmd *cobra.Command, args []string) error {
