@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/agentos-kernel/agentos/guest"
@@ -119,20 +118,6 @@ func (k *Kernel) examine(d *Diagnosis) {
 		d.weak(why, "")
 	}
 	k.attempts(d)
-}
-
-// attempts has programs of both domains try what they must not be able to do, all at
-// once.
-func (k *Kernel) attempts(d *Diagnosis) {
-	var ofWasm, ofNative Diagnosis
-	var both sync.WaitGroup
-	both.Go(func() { k.wasmAttempts(&ofWasm) })
-	both.Go(func() { k.nativeAttempts(&ofNative) })
-	both.Wait()
-	for _, of := range []*Diagnosis{&ofNative, &ofWasm} {
-		d.Checks = append(d.Checks, of.Checks...)
-		d.Degraded = append(d.Degraded, of.Degraded...)
-	}
 }
 
 // attempt adds what became of one.

@@ -27,31 +27,30 @@ type trial struct {
 	run      func(context.Context, Spec) (*Report, error)
 }
 
-// nativeAttempts tries violations in native programs, if there can be any here.
-func (k *Kernel) nativeAttempts(d *Diagnosis) {
-	domain, err := k.nativeDomain()
-	if err != nil {
-		d.add("native", false, false, "native programs are refused: "+err.Error(), "")
-		d.weak("There are no native programs here: "+err.Error(), "")
+// attempts lays out bait, has programs of both domains try at once what they must not be
+// able to do, and clears up.
+func (k *Kernel) attempts(d *Diagnosis) {
+	t := &trial{k: k, command: k.config.Helper, run: k.Run}
+	if err := t.lay(); err != nil {
+		d.add("attempts", false, true, err.Error(), "")
 		return
 	}
-	enforced, weak := domain.Enforcement()
-	detail := "native programs run"
-	if how := enforced["isolation"]; how != "" {
-		detail += " behind " + how
+	var ofWasm, ofNative Diagnosis
+	var both sync.WaitGroup
+	both.Go(func() { k.wasmAttempts(&ofWasm, t.bait.Order.Secret, t.bait.Order.Shown) })
+	both.Go(func() { k.nativeAttempts(&ofNative, t) })
+	both.Wait()
+	for _, of := range []*Diagnosis{&ofNative, &ofWasm} {
+		d.Checks = append(d.Checks, of.Checks...)
+		d.Degraded = append(d.Degraded, of.Degraded...)
 	}
-	d.add("native", true, false, detail, "")
-	for _, why := range weak {
-		d.weak(why, "")
-	}
-	t := &trial{k: k, command: k.config.Helper, enforced: enforced, run: k.Run}
-	if err := t.try(d); err != nil {
+	if err := t.bait.Close(); err != nil {
 		d.add("attempts", false, true, err.Error(), "")
 	}
 }
 
-// try lays out bait, tries everything at once, and clears up.
-func (t *trial) try(d *Diagnosis) (err error) {
+// lay lays out the bait.
+func (t *trial) lay() (err error) {
 	if len(t.command) == 0 {
 		exe, err := os.Executable()
 		if err != nil {
@@ -59,10 +58,33 @@ func (t *trial) try(d *Diagnosis) (err error) {
 		}
 		t.command = []string{exe}
 	}
-	if t.bait, err = attempt.Lay(t.command); err != nil {
-		return err
+	t.bait, err = attempt.Lay(t.command)
+	return err
+}
+
+// nativeAttempts tries violations in native programs, if there can be any here.
+func (k *Kernel) nativeAttempts(d *Diagnosis, t *trial) {
+	domain, err := k.nativeDomain()
+	if err != nil {
+		d.add("native", false, false, "native programs are refused: "+err.Error(), "")
+		d.weak("There are no native programs here: "+err.Error(), "")
+		return
 	}
-	defer func() { err = errors.Join(err, t.bait.Close()) }()
+	var weak []string
+	t.enforced, weak = domain.Enforcement()
+	detail := "native programs run"
+	if how := t.enforced["isolation"]; how != "" {
+		detail += " behind " + how
+	}
+	d.add("native", true, false, detail, "")
+	for _, why := range weak {
+		d.weak(why, "")
+	}
+	t.try(d)
+}
+
+// try has everything tried at once.
+func (t *trial) try(d *Diagnosis) {
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	parts := make([]Diagnosis, 1+len(strains))
@@ -80,7 +102,6 @@ func (t *trial) try(d *Diagnosis) (err error) {
 			}
 		}
 	}
-	return nil
 }
 
 // spec is a default run of the program that tries things, with the bait's grants.
@@ -139,6 +160,7 @@ func (t *trial) violations(ctx context.Context, d *Diagnosis) {
 	if r == nil {
 		c.Name, c.Tried = "native.violations", "try violations"
 		d.attempt(c)
+		d.weak("Native programs do not start here: "+c.Detail, c.Fix)
 		return
 	}
 	for _, why := range r.Degraded {
@@ -213,6 +235,8 @@ func (t *trial) ended(s *strain, r *Report) Check {
 	switch {
 	case slices.Contains(s.causes, r.Cause):
 		return held
+	case s.do == attempt.Processes && r.Cause == "killed" && strings.HasPrefix(r.Detail, "it had "):
+		return held // by who looks at it
 	case s.do == attempt.Outlive && r.Cause == "exited" && r.ExitCode == 0:
 		return t.outlived(held)
 	case r.Cause == "exited" && r.ExitCode == attempt.Refused:

@@ -115,8 +115,12 @@ func TestDoctorSeesEscapes(t *testing.T) {
 	}
 	d := &Diagnosis{}
 	tr := &trial{k: k, run: plain}
-	if err := tr.try(d); err != nil {
+	if err := tr.lay(); err != nil {
 		t.Fatal(err)
+	}
+	tr.try(d)
+	if err := tr.bait.Close(); err != nil {
+		t.Error(err)
 	}
 	escaped := map[string]bool{}
 	for _, c := range d.Checks {
@@ -182,8 +186,12 @@ func TestRefusedIsSafe(t *testing.T) {
 		t.Setenv("TMPDIR", tmp)
 		d := &Diagnosis{}
 		tr := &trial{k: &Kernel{}, run: func(context.Context, Spec) (*Report, error) { return nil, c.err }}
-		if err := tr.try(d); err != nil {
+		if err := tr.lay(); err != nil {
 			t.Fatal(err)
+		}
+		tr.try(d)
+		if err := tr.bait.Close(); err != nil {
+			t.Error(err)
 		}
 		if len(d.Checks) != 1+len(strains) {
 			t.Errorf("%v: %d checks", c.err, len(d.Checks))

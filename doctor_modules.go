@@ -3,10 +3,7 @@ package agentos
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -17,11 +14,12 @@ const (
 	moduleNothing = 4 // it did not even find what it was granted
 )
 
-// wasmAttempts tries violations in modules.
-func (k *Kernel) wasmAttempts(d *Diagnosis) {
+// wasmAttempts tries violations in modules. In the directory shown there are the file
+// plain and the links way-out and way-up to secret, which lies beside it.
+func (k *Kernel) wasmAttempts(d *Diagnosis, secret, shown string) {
 	parts := make([]Check, 3)
 	var all sync.WaitGroup
-	all.Go(func() { parts[0] = k.trySecret() })
+	all.Go(func() { parts[0] = k.trySecret(secret, shown) })
 	all.Go(func() {
 		parts[1] = k.tryModule(growModule(), Limits{Memory: 16 << 20, Timeout: 10 * time.Second}, "memory", func(r *Report) bool {
 			return r.Cause == "exited" && r.ExitCode == 0 || r.Cause == "memory_limit"
@@ -63,25 +61,9 @@ func (k *Kernel) runModule(image []byte, l Limits, grants ...Grant) (*Report, er
 
 // trySecret has a module with a read grant look for a file beside it, by every way out
 // that there is: an absolute path, upwards, and by symbolic links.
-func (k *Kernel) trySecret() (c Check) {
-	c = Check{Name: "wasm.secret", Tried: "read a file that was not granted", Outcome: OutcomeUnknown}
-	dir, err := os.MkdirTemp("", "agentos-doctor-")
-	if err != nil {
-		c.Detail = err.Error()
-		return c
-	}
-	defer func() {
-		if err := os.RemoveAll(dir); err != nil {
-			c.Outcome, c.Detail = OutcomeUnknown, err.Error()
-		}
-	}()
-	secret, shown := filepath.Join(dir, "secret"), filepath.Join(dir, "shown")
-	r, err := (*Report)(nil), errors.Join(
-		os.WriteFile(secret, []byte("secret"), 0o600), os.Mkdir(shown, 0o700), os.WriteFile(filepath.Join(shown, "plain"), []byte("plain"), 0o600),
-		os.Symlink(secret, filepath.Join(shown, "way-out")), os.Symlink("../secret", filepath.Join(shown, "way-up")))
-	if err == nil {
-		r, err = k.runModule(openModule("plain", secret, "../secret", "way-out", "way-up"), Limits{Timeout: 10 * time.Second}, Grant{Kind: GrantRead, Host: shown})
-	}
+func (k *Kernel) trySecret(secret, shown string) Check {
+	c := Check{Name: "wasm.secret", Tried: "read a file that was not granted", Outcome: OutcomeUnknown}
+	r, err := k.runModule(openModule("plain", secret, "../secret", "way-out", "way-up"), Limits{Timeout: 10 * time.Second}, Grant{Kind: GrantRead, Host: shown})
 	switch {
 	case err != nil:
 		c.Detail = err.Error()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 
 	"golang.org/x/sys/unix"
@@ -63,6 +64,7 @@ func (l there) Facts() launch.Facts {
 	f := l.Launcher.Facts()
 	f.Why, f.Fix = l.why, l.fix
 	if f.Floor == launch.FloorBare {
+		f.Enforced = maps.Clone(f.Enforced) // it is the launcher's, and others ask too
 		f.Enforced["namespaces"] += ": " + l.why
 		if l.fix != "" {
 			f.Weak = append([]string{"There are no namespaces: " + l.why + ". To have them: " + l.fix + "."}, f.Weak...)

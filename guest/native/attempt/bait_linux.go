@@ -1,12 +1,13 @@
 package attempt
 
 import (
+	"bufio"
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,20 +40,11 @@ type Bait struct {
 // Lay lays out bait. The command becomes the bystander: it calls [Main] first thing.
 func Lay(command []string) (_ *Bait, err error) {
 	b := &Bait{secret: "agentos-secret-" + rand.Text(), tcp: -1, abstract: -1}
-	dir, err := os.MkdirTemp("", baitPrefix)
-	if err != nil {
-		return nil, err
-	}
-	b.Order.Dir = dir
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	// The real path, since a link on the way is no path of the guest's.
-	if b.Order.Dir, err = filepath.EvalSymlinks(dir); err != nil {
-		return nil, err
-	}
 	if err := b.stand(command); err != nil { // first: it clears the rest away
 		return nil, fmt.Errorf("bystander: %w", err)
 	}
@@ -127,9 +119,9 @@ func (b *Bait) shared() error {
 	return nil
 }
 
-// stand starts the bystander and waits until it is ready.
+// stand starts the bystander and waits until it has made the directory.
 func (b *Bait) stand(command []string) (err error) {
-	o := Order{Do: bystander, Dir: b.Order.Dir}
+	o := Order{Do: bystander, Dir: os.TempDir()}
 	env, err := o.Variable()
 	if err != nil {
 		return err
@@ -156,10 +148,11 @@ func (b *Bait) stand(command []string) (err error) {
 	if err := said.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return err
 	}
-	got := make([]byte, len(ready))
-	if _, err := io.ReadFull(said, got); err != nil {
+	line, err := bufio.NewReader(said).ReadString('\n') // it says no more until it is signalled
+	if err != nil {
 		return fmt.Errorf("it does not start: %w", err)
 	}
+	b.Order.Dir = strings.TrimSuffix(line, "\n")
 	return nil
 }
 
@@ -221,5 +214,8 @@ func (b *Bait) Close() error {
 	if b.memory != nil {
 		errs = append(errs, unix.SysvShmDetach(b.memory))
 	}
-	return errors.Join(append(errs, os.RemoveAll(b.Order.Dir))...)
+	if b.Order.Dir != "" {
+		errs = append(errs, os.RemoveAll(b.Order.Dir))
+	}
+	return errors.Join(errs...)
 }

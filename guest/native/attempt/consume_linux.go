@@ -42,7 +42,7 @@ func refused(err error, when ...unix.Errno) {
 
 // lingering is how long a program that used too much waits for what is held by looking
 // at it from time to time.
-const lingering = time.Second
+const lingering = 2 * time.Second
 
 func useMemory(o *Order) error {
 	const step = 1 << 20

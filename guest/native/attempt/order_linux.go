@@ -2,11 +2,11 @@ package attempt
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -106,17 +106,28 @@ func (o *Order) violate() error {
 }
 
 const (
-	ready      = "ready\n"
 	signalled  = "signalled\n"
 	baitPrefix = "agentos-doctor-"
 )
 
-// stand is the bystander: it waits until it is signalled, or until who started it is
-// gone, and then clears the bait away, in case the other could not.
-func (o *Order) stand() error {
+// stand is the bystander: it makes the directory for the bait and says where, and waits
+// until who started it is gone. Then it clears everything away, in case the other could
+// not.
+func (o *Order) stand() (err error) {
+	signal.Ignore(unix.SIGPIPE) // the other may be gone already
 	hit := make(chan os.Signal, 1)
 	signal.Notify(hit, unix.SIGWINCH)
-	if _, err := os.Stdout.WriteString(ready); err != nil {
+	dir, err := os.MkdirTemp(o.Dir, baitPrefix)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// The real path, since a link on the way is no path of the guest's.
+	real, err := filepath.EvalSymlinks(dir)
+	if err != nil {
+		return err
+	}
+	if _, err := os.Stdout.WriteString(real + "\n"); err != nil {
 		return err
 	}
 	gone := make(chan struct{})
@@ -125,7 +136,6 @@ func (o *Order) stand() error {
 		close(gone)
 	}()
 	late := time.After(time.Minute)
-wait:
 	for {
 		select {
 		case <-hit:
@@ -133,13 +143,9 @@ wait:
 				return err
 			}
 		case <-gone:
-			break wait
+			return nil
 		case <-late:
-			break wait
+			return nil
 		}
 	}
-	if !strings.HasPrefix(filepath.Base(o.Dir), baitPrefix) {
-		return fmt.Errorf("%s is no directory for bait", o.Dir)
-	}
-	return os.RemoveAll(o.Dir)
 }
