@@ -70,7 +70,7 @@ func cold(b *testing.B) *contestant {
 // In "ready" each has a pause before, in which the kernel makes the sandbox of the next
 // run; "recorded" is the same with a record of each run on disk. In "sustained" runs
 // follow each other without a pause, so that making the sandboxes counts in full; in
-// "unready" none is made ahead.
+// "fresh" none is made ahead.
 func BenchmarkNativeSpawn(b *testing.B) {
 	ratio := bound{of: "agentos", to: "plain", limit: 1.6}
 	const noRecords, records = true, false
@@ -93,7 +93,7 @@ func BenchmarkNativeSpawn(b *testing.B) {
 			{of: "bwrap", to: "agentos", limit: 4, least: true},
 		})
 	})
-	b.Run("unready", func(b *testing.B) {
+	b.Run("fresh", func(b *testing.B) {
 		contest(b, []*contestant{plain(), inKernel(b, agentos.Config{NoState: noRecords, NativeReady: -1})}, sustained, inRow,
 			[]bound{{of: "agentos", to: "plain"}})
 	})

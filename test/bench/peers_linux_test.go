@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 	"testing"
 )
 
@@ -30,7 +31,7 @@ func peers(b *testing.B, names ...string) (all []*contestant) {
 		binary, err := tool(p.name)
 		var c *contestant
 		if err == nil {
-			c = &contestant{name: p.name}
+			c = &contestant{name: p.name, peer: true}
 			if c.run, err = p.make(b, binary); err == nil {
 				err = c.proper()
 			}
@@ -101,10 +102,13 @@ func containers(b *testing.B, binary string, flags ...string) (func(string) (int
 			return nil, err
 		}
 	}
+	// gVisor leaves a network namespace mounted there.
+	state := filepath.Join(dir, "state")
+	b.Cleanup(func() { _ = syscall.Unmount(filepath.Join(state, "null-netns"), syscall.MNT_DETACH) }) // often there is none
 	n := 0
 	return func(program string) (int, error) {
 		n++
-		argv := append([]string{binary, "--root", filepath.Join(dir, "state")}, flags...)
+		argv := append([]string{binary, "--root", state}, flags...)
 		argv = append(argv, "run", "--bundle", bundles[program], fmt.Sprintf("bench-%d-%d", os.Getpid(), n))
 		return spawn(argv, environment)
 	}, nil
