@@ -46,14 +46,6 @@ type Config struct {
 	NoNamespaces bool
 }
 
-// ready is how many sandboxes are kept.
-func (c *Config) ready() int {
-	if c.NativeReady == 0 {
-		return 2
-	}
-	return max(c.NativeReady, 0)
-}
-
 // Subsystems are the optional subsystems by name, for Config.Without.
 func Subsystems() []string { return []string{"events", "state", "cache"} }
 

@@ -2,7 +2,6 @@ package agentos
 
 import (
 	"errors"
-	"io"
 	"maps"
 	"os"
 	"slices"
@@ -13,7 +12,6 @@ import (
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/guest/native/program"
 	"github.com/agentos-kernel/agentos/kernel"
-	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
@@ -264,39 +262,3 @@ func (p *Process) enforcement() map[string]string {
 	facts, _ := d.Enforcement()
 	return facts
 }
-
-// counted is a stream of the program's output, charged to its process.
-func (p *Process) counted(kp *proc.Process, w io.Writer, overflow func()) io.Writer {
-	if w == nil {
-		w = io.Discard
-	}
-	return &counter{kp: kp, w: w, overflow: overflow}
-}
-
-// counter charges what passes through it. A write that passes the limit is cut there,
-// as by [vfs.NewStream].
-type counter struct {
-	kp       *proc.Process
-	w        io.Writer
-	overflow func()
-}
-
-func (c *counter) Write(b []byte) (int, error) {
-	a := c.kp.Account()
-	room, over := len(b), false
-	for room > 0 && !a.Charge(abi.LimitOutput, uint64(room)) {
-		left := a.Limit(abi.LimitOutput) - min(a.Limit(abi.LimitOutput), a.Used(abi.LimitOutput))
-		room, over = int(min(left, uint64(room-1))), true
-	}
-	n, err := 0, error(nil)
-	if room > 0 {
-		n, err = c.w.Write(b[:room])
-	}
-	if err == nil && over {
-		c.overflow()
-		err = errOutput
-	}
-	return n, err
-}
-
-var errOutput = errors.New("the limit of output is reached")

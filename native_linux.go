@@ -125,12 +125,8 @@ func (v *view) masks() []guest.Mount {
 			add(guest.Mount{Guest: g, Kind: guest.Mask, Source: "default"})
 		}
 	}
-	slices.SortFunc(v.pinned, func(a, b string) int { return depth(a) - depth(b) })
-	for _, p := range v.pinned {
-		add(guest.Mount{Guest: p, Kind: guest.Frozen, Write: true, Source: "protected"})
-	}
 	for _, p := range v.protected {
-		add(guest.Mount{Guest: p, Kind: guest.Frozen, Source: "protected"})
+		add(guest.Mount{Guest: p.guest, Kind: guest.Frozen, Write: p.place, Source: "protected"})
 	}
 	return masks
 }
@@ -167,15 +163,16 @@ func (v *view) protectNative(unprotect []string) {
 		found, pins, complete := findProtected(m.host, unprotect)
 		inside := func(p string) string { return path.Join(m.guest, filepath.ToSlash(strings.TrimPrefix(p, m.host))) }
 		for _, p := range pins {
-			v.pinned = append(v.pinned, inside(p))
+			v.protected = append(v.protected, protected{inside(p), true})
 		}
 		for _, p := range found {
-			v.protected = append(v.protected, inside(p))
+			v.protected = append(v.protected, protected{inside(p), false})
 		}
 		if !complete {
 			v.unsure = append(v.unsure, m.guest+" is too large to look everywhere for protected files (.git/hooks and such): those that were not found can be changed")
 		}
 	}
+	slices.SortStableFunc(v.protected, func(a, b protected) int { return depth(a.guest) - depth(b.guest) })
 }
 
 // maxLook bounds the search for protected files, in directory entries.
@@ -321,3 +318,47 @@ func sameStream(a, b io.Writer) bool {
 
 // defaultEnvironment is what every native program has.
 func defaultEnvironment(u guest.User) []string { return nativeview.Environ(u, os.Environ()) }
+
+// ready is how many sandboxes are kept.
+func (c *Config) ready() int {
+	if c.NativeReady == 0 {
+		return 2
+	}
+	return max(c.NativeReady, 0)
+}
+
+// counted is a stream of the program's output, charged to its process.
+func (p *Process) counted(kp *proc.Process, w io.Writer, overflow func()) io.Writer {
+	if w == nil {
+		w = io.Discard
+	}
+	return &counter{kp: kp, w: w, overflow: overflow}
+}
+
+// counter charges what passes through it. A write that passes the limit is cut there,
+// as by [vfs.NewStream].
+type counter struct {
+	kp       *proc.Process
+	w        io.Writer
+	overflow func()
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	a := c.kp.Account()
+	room, over := len(b), false
+	for room > 0 && !a.Charge(abi.LimitOutput, uint64(room)) {
+		left := a.Limit(abi.LimitOutput) - min(a.Limit(abi.LimitOutput), a.Used(abi.LimitOutput))
+		room, over = int(min(left, uint64(room-1))), true
+	}
+	n, err := 0, error(nil)
+	if room > 0 {
+		n, err = c.w.Write(b[:room])
+	}
+	if err == nil && over {
+		c.overflow()
+		err = errOutput
+	}
+	return n, err
+}
+
+var errOutput = errors.New("the limit of output is reached")

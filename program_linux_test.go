@@ -67,8 +67,9 @@ func TestLoadFindsTheDomain(t *testing.T) {
 		{"text", host, Spec{Program: text}, "native", ""}, // the domain says what it is
 		{"part of a module", host, Spec{Program: short}, "", "NOT-RUNNABLE"},
 		{"empty", host, Spec{Program: empty}, "", "NOT-RUNNABLE"},
-		{"Go file", host, Spec{Program: source}, "", "NO-COMPILE"},
-		{"Go package", host, Spec{Program: filepath.Dir(source)}, "", "NO-COMPILE"},
+		{"Go file", host, Spec{Program: source}, "wasm", ""}, // compiled when the run has begun
+		{"Go package", host, Spec{Program: filepath.Dir(source)}, "wasm", ""},
+		{"Go file without a native domain", wasmOnly, Spec{Program: source}, "", "NO-COMPILE"},
 		{"Go file as native", host, Spec{Program: source, Domain: "native"}, "native", ""},
 		{"directory", host, Spec{Program: dir}, "", "NOT-RUNNABLE"},
 		{"missing", host, Spec{Program: filepath.Join(dir, "none")}, "", "NOT-FOUND"},
@@ -88,7 +89,7 @@ func TestLoadFindsTheDomain(t *testing.T) {
 		if err != nil || domain != c.domain {
 			t.Errorf("%s: %q, %v, want %q", c.name, domain, err, c.domain)
 		}
-		if (src.Image != nil) != (domain == "wasm") {
+		if (src.Image != nil) != (domain == "wasm" && c.spec.source == nil) {
 			t.Errorf("%s: %d bytes were read for %s", c.name, len(src.Image), domain)
 		}
 	}

@@ -36,12 +36,17 @@ type view struct {
 	user           guest.User
 	defaults       []guest.Mount // what it has unasked
 	defaultEntries []ViewEntry   // the same, for reports
-	protected      []string      // guest paths of what exists and must not be changed
-	pinned         []string      // guest paths of the directories above those
+	protected      []protected   // what exists and must not be changed or moved, parents first
 	hiddenPaths    []string      // host paths that no grant shows
 	unsure         []string      // sentences about what could not be made certain
 
 	store string // host path of the directory for captured writes; set before build if there are overlays
+}
+
+// protected is a guest path that is protected inside a write grant.
+type protected struct {
+	guest string
+	place bool // only its place: it leads to one that is protected, and must not be moved
 }
 
 // mount is one file system to be mounted. Host is empty for a private one.
@@ -350,7 +355,10 @@ func (v *view) entries() []ViewEntry {
 		out = append(out, ViewEntry{Path: m.guest, Host: m.host, Right: right, Source: m.source})
 	}
 	for _, p := range v.protected {
-		out = append(out, ViewEntry{Path: p, Right: perm.Read.String(), Source: "protected"})
+		if p.place {
+			continue // it can be written to
+		}
+		out = append(out, ViewEntry{Path: p.guest, Right: perm.Read.String(), Source: "protected"})
 	}
 	for _, r := range v.rules {
 		if r.Right == perm.None && r.Guest != "" {

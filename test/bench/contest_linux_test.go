@@ -160,11 +160,11 @@ func settle(b *testing.B, all []*contestant, bounds []bound) {
 	// Ten lines are all that the testing package shows.
 	var text strings.Builder
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', 0)
-	fmt.Fprint(w, "\nwhat\tlowest\tquarter\tmedian\t3 quarters\tratio\tbound\t")
+	_, _ = fmt.Fprint(w, "\nwhat\tlowest\tquarter\tmedian\t3 quarters\tratio\tbound\t")
 	for _, c := range all {
-		fmt.Fprintf(w, "\n%s\t", c.name)
+		_, _ = fmt.Fprintf(w, "\n%s\t", c.name)
 		for _, q := range []float64{0, 0.25, 0.5, 0.75} {
-			fmt.Fprintf(w, "%v\t", time.Duration(quantile(c.took, q)).Round(time.Microsecond))
+			_, _ = fmt.Fprintf(w, "%v\t", time.Duration(quantile(c.took, q)).Round(time.Microsecond))
 		}
 		b.ReportMetric(quantile(c.took, 0.5)/1e3, c.name+"-µs")
 		for _, d := range bounds {
@@ -178,9 +178,9 @@ func settle(b *testing.B, all []*contestant, bounds []bound) {
 			}
 			r := quantile(ratios, 0.5)
 			b.ReportMetric(r, d.of+"/"+d.to)
-			fmt.Fprintf(w, "%.2f× %s\t%v\t", r, d.to, d)
+			_, _ = fmt.Fprintf(w, "%.2f× %s\t%v\t", r, d.to, d)
 			if !d.met(r) {
-				fmt.Fprint(w, "MISSED")
+				_, _ = fmt.Fprint(w, "MISSED")
 			}
 		}
 	}
