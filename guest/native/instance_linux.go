@@ -158,6 +158,7 @@ const (
 // watch tells the kernel what the tree uses, and holds what no group of the host does.
 func (in *Instance) watch() {
 	pause := in.pause(0)
+	blind := 0 // looks that saw nothing, in a row
 	for {
 		select {
 		case <-in.tree.Done():
@@ -168,8 +169,14 @@ func (in *Instance) watch() {
 		}
 		u, over, err := in.tree.Usage()
 		if err != nil {
-			continue // it is ending
+			// It is ending, or changes faster than it can be looked at. What cannot be
+			// held to its limits must not go on.
+			if blind++; blind == maxBlind && in.tree.Watched() {
+				in.host.Broke(abi.CauseKernelError, "its limits cannot be held: "+err.Error())
+			}
+			continue
 		}
+		blind = 0
 		pause = in.pause(u.CPU)
 		in.host.Used(u)
 		if over != nil {
@@ -177,6 +184,9 @@ func (in *Instance) watch() {
 		}
 	}
 }
+
+// maxBlind is how many looks in a row may see nothing of a tree that is supervised.
+const maxBlind = 40
 
 // excessCause returns the cause of an end by a limit that only supervision holds. Where
 // a group or the file system holds it there is none: the program is told.
