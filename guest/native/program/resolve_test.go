@@ -55,8 +55,8 @@ func TestResolve(t *testing.T) {
 		})
 	}
 	t.Run("another place", func(t *testing.T) {
-		x, err := w.resolve(w.at("app/alias"), w.view("app:/work"))
-		if err != nil || x.Guest != "/work/alias" {
+		x, err := w.resolve(w.at("app/alias"), w.view("app:/desk"))
+		if err != nil || x.Guest != "/desk/alias" {
 			t.Errorf("%+v, %v", x, err)
 		}
 	})

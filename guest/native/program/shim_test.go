@@ -341,10 +341,10 @@ func TestPrefix(t *testing.T) {
 // be read that is no installed runtime.
 func TestToolchainTrustsNoFile(t *testing.T) {
 	w := newWorld(t)
-	w.mkdir("work/secrets/lib")
-	w.program("work/secrets/bin/python3")
-	script := w.file("project/x", "#!WORLD/work/secrets/bin/python3\n", 0o755)
-	w.file("project/venv/pyvenv.cfg", "home = WORLD/work/secrets/bin\n", 0o644)
+	w.mkdir("desk/secrets/lib")
+	w.program("desk/secrets/bin/python3")
+	script := w.file("project/x", "#!WORLD/desk/secrets/bin/python3\n", 0o755)
+	w.file("project/venv/pyvenv.cfg", "home = WORLD/desk/secrets/bin\n", 0o644)
 	w.program("project/venv/bin/python")
 	for _, c := range []struct {
 		program string
@@ -355,7 +355,7 @@ func TestToolchainTrustsNoFile(t *testing.T) {
 			t.Errorf("%s: %+v, %v, want %q", c.program, in, err, c.want)
 		}
 	}
-	for _, version := range []string{"../../../../work/secrets", "/work/secrets", "3.9.1/../../../../../work/secrets", "."} {
+	for _, version := range []string{"../../../../desk/secrets", "/desk/secrets", "3.9.1/../../../../../desk/secrets", "."} {
 		w.env["PYENV_VERSION"] = version
 		if in, err := Toolchain(w.pyenvOnce(), w.surroundings()); err == nil {
 			t.Errorf("PYENV_VERSION=%s: %+v", version, in)

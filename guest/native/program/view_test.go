@@ -17,9 +17,9 @@ func TestViewLook(t *testing.T) {
 		{Guest: "/tmp", Kind: guest.Private},
 		{Guest: "/etc/passwd", Kind: guest.Text},
 		bind("/tmp/in", "/srv/data"),
-		bind("/work", "/home/u/work"),
-		{Guest: "/work/secret", Kind: guest.Mask, Source: "flag"},
-		{Guest: "/work/.git", Kind: guest.Frozen},
+		bind("/desk", "/home/u/desk"),
+		{Guest: "/desk/secret", Kind: guest.Mask, Source: "flag"},
+		{Guest: "/desk/.git", Kind: guest.Frozen},
 		bind("/gone", "/no/such/path"),
 		{Guest: "/opt/gone", Kind: guest.Bind, Host: "/no/such/path", Optional: true},
 	})
@@ -39,14 +39,14 @@ func TestViewLook(t *testing.T) {
 		{"/etc", Entry{Kind: Folder}},
 		{"/etc/passwd", Entry{Kind: Other}},
 		{"/etc/shadow", Entry{}},
-		{"/work", Entry{Kind: OnHost, Host: "/home/u/work"}},
-		{"/work/secret", Entry{Why: "/work/secret is hidden from it (flag)"}},
-		{"/work/secret/x", Entry{Why: "/work/secret is hidden from it (flag)"}},
-		{"/work/secrets", Entry{Kind: OnHost, Host: "/home/u/work/secrets"}},
-		{"/work/.git/config", Entry{Kind: OnHost, Host: "/home/u/work/.git/config"}},
+		{"/desk", Entry{Kind: OnHost, Host: "/home/u/desk"}},
+		{"/desk/secret", Entry{Why: "/desk/secret is hidden from it (flag)"}},
+		{"/desk/secret/x", Entry{Why: "/desk/secret is hidden from it (flag)"}},
+		{"/desk/secrets", Entry{Kind: OnHost, Host: "/home/u/desk/secrets"}},
+		{"/desk/.git/config", Entry{Kind: OnHost, Host: "/home/u/desk/.git/config"}},
 		{"/gone/x", Entry{Kind: OnHost, Host: "/no/such/path/x"}},
 		{"/opt", Entry{}},
-		{"/home/u/work", Entry{}},
+		{"/home/u/desk", Entry{}},
 	} {
 		if got := v.Look(c.path); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.path, got, c.want)
@@ -56,9 +56,9 @@ func TestViewLook(t *testing.T) {
 		host, want string
 	}{
 		{"/usr/bin/sh", "/usr/bin/sh"},
-		{"/home/u/work/a", "/work/a"},
-		{"/home/u/work/secret", ""},
-		{"/home/u/work/secret/a", ""},
+		{"/home/u/desk/a", "/desk/a"},
+		{"/home/u/desk/secret", ""},
+		{"/home/u/desk/secret/a", ""},
 		{"/home/u", ""},
 		{"/srv/data/x", "/tmp/in/x"},
 		{"/tmp/in/x", ""},
