@@ -15,5 +15,5 @@
 // Locks: Launcher.mu guards the pool, plans.mu the template of cells, Tree.mu the state
 // of a tree; all are leaves.
 //
-// Imports: kernel/abi, guest, and the parts of the floor beside this package.
+// Imports: guest, and the parts of the floor beside this package.
 package launch

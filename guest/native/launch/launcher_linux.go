@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -50,6 +51,9 @@ type Launcher struct {
 	made         atomic.Uint64 // cells, for their names
 	plans        plans
 
+	ended   chan struct{} // holds one if a tree has ended lately
+	closing chan struct{} // closed by Close
+
 	mu      sync.Mutex
 	filling bool  // guarded by mu; a goroutine makes cells
 	next    stage // guarded by mu; what the cells that are made ahead are made of
@@ -61,7 +65,7 @@ type Launcher struct {
 
 // New probes the host and makes a launcher, which must be closed.
 func New(o Options) (_ *Launcher, err error) {
-	l := &Launcher{o: o, ready: make(chan *cell, max(o.Ready, 0))}
+	l := &Launcher{o: o, ready: make(chan *cell, max(o.Ready, 0)), ended: make(chan struct{}, 1), closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, l.Close())
@@ -140,9 +144,18 @@ func (l *Launcher) refill(s stage) bool {
 	return true
 }
 
+// lull is how long the making of cells waits for the run that took one to end. To make
+// one takes as long as to run a small program, and would slow that down.
+const lull = 20 * time.Millisecond
+
 // fill makes cells until there are enough. One that cannot be made is not missed: the
 // next run makes its own, and has the error.
 func (l *Launcher) fill() {
+	select {
+	case <-l.ended:
+	case <-l.closing:
+	case <-time.After(lull):
+	}
 	for {
 		s, ok := l.wanted()
 		if !ok {
@@ -176,6 +189,14 @@ func (l *Launcher) stopFilling() {
 	l.filling = false
 }
 
+// over notes that a tree has ended: it is a good time to make cells.
+func (l *Launcher) over() {
+	select {
+	case l.ended <- struct{}{}:
+	default:
+	}
+}
+
 // clear clears away behind a cell that has ended. Close waits for it.
 func (l *Launcher) clear(c *cell) {
 	l.clears.Go(func() {
@@ -192,6 +213,9 @@ func (l *Launcher) clear(c *cell) {
 // Close returns everything but the trees, which must have ended.
 func (l *Launcher) Close() error {
 	l.mu.Lock()
+	if !l.closed {
+		close(l.closing)
+	}
 	l.closed = true
 	l.mu.Unlock()
 	l.fillers.Wait()

@@ -269,8 +269,9 @@ func (t *Tree) End() End { return t.end }
 
 // finish waits for the end of the program, ends the rest, and counts.
 func (t *Tree) finish() {
-	defer close(t.done)
 	c := t.cell
+	defer c.l.over()
+	defer close(t.done)
 	<-c.starter.gone
 	began := time.Now()
 	var errs []error
