@@ -30,14 +30,15 @@ type cell struct {
 	root    *view.Root // nil without namespaces, and once sealed
 	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
 	watch   supervision
-	pinned  int        // processors that the tree may use, 0 for all
-	counted bool       // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
-	nproc   uint64     // RLIMIT_NPROC of its processes, 0 for none
-	ending  sync.Mutex // held while orphans are reaped
-	orphans ioCounts   // of those that were left to this process and reaped by it
-	ground  *ground    // of the private files without namespaces
-	mounts  *os.File   // the mount namespace, nil without
-	left    []string   // what of the view's masks could not be put on
+	pinned  int           // processors that the tree may use, 0 for all
+	counted bool          // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
+	nproc   uint64        // RLIMIT_NPROC of its processes, 0 for none
+	ending  sync.Mutex    // held while orphans are reaped
+	orphans ioCounts      // of those that were left to this process and reaped by it
+	ground  *ground       // of the private files without namespaces
+	mounts  *os.File      // the mount namespace, nil without
+	before  time.Duration // what was used to make it; without it, making it would count as the program's
+	left    []string      // what of the view's masks could not be put on
 }
 
 // namespaces are what a cell has of its own. The pid namespace counts from the first
@@ -71,24 +72,34 @@ func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
 	if err = c.thread.do(func() error { return c.prepare(trees) }); err != nil {
 		return nil, err
 	}
-	if c.group == nil {
-		return c, nil
+	if err = c.enroll(); err != nil {
+		return nil, err
 	}
+	u, err := c.usage()
+	c.before = u.CPU
+	return c, err
+}
+
+// enroll puts the stubs into the control group, if there is one and they were not born
+// there.
+func (c *cell) enroll() error {
 	pids := make([]int, 0, 2)
 	for _, m := range []*member{c.init, c.starter} {
 		if m != nil {
 			pids = append(pids, m.pid)
 		}
 	}
-	if err := c.group.JoinProcess(pids...); err != nil {
-		return nil, fmt.Errorf("control group: %w", err)
+	if c.group != nil {
+		if err := c.group.JoinProcess(pids...); err != nil {
+			return fmt.Errorf("control group: %w", err)
+		}
 	}
 	for _, pid := range pids {
 		if err := unlikely(pid); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // prepare does on the thread what must be done there.

@@ -25,7 +25,6 @@ type Tree struct {
 	script  *stub.Script
 	send    []*os.File // to the starter; closed when they are sent
 	missing []string
-	before  guest.Usage // what the cell had used before the program began
 	done    chan struct{}
 	end     End // valid once done is closed
 	started atomic.Bool
@@ -158,7 +157,6 @@ func (t *Tree) Missing() []string {
 
 // Go lets the program run. It returns at once; what becomes of it is said by Done.
 func (t *Tree) Go() {
-	t.before, _ = t.cell.usage() // without it the start counts as well
 	t.started.Store(true)
 	go func() { t.execErr <- t.execError(t.execute()) }()
 }
@@ -254,7 +252,7 @@ func (t *Tree) Usage() (guest.Usage, *Excess, error) {
 	if err != nil {
 		return u, nil, err
 	}
-	u.CPU -= min(u.CPU, t.before.CPU)
+	u.CPU -= min(u.CPU, t.cell.before)
 	over, err := t.over(&u)
 	return u, over, err
 }
