@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -73,6 +74,9 @@ func (l there) Facts() launch.Facts {
 	return f
 }
 
+// tries is how often a floor is tried that fails for no reason that lasts.
+const tries = 4
+
 // open makes the launcher with the best floor: namespaces made by this process, by one
 // in a user namespace, or none.
 func open(o *Options) (launcher, error) {
@@ -87,15 +91,22 @@ func open(o *Options) (launcher, error) {
 		if !errors.Is(err, launch.ErrNoNamespaces) {
 			return nil, err
 		}
-		r, rerr := remote.New(remote.Options{Options: lo, Command: o.Helper})
-		if rerr == nil {
-			return there{r, err.Error(), "run as root"}, nil
+		for try := 1; ; try++ {
+			r, rerr := remote.New(remote.Options{Options: lo, Command: o.Helper})
+			if rerr == nil {
+				return there{r, err.Error(), "run as root"}, nil
+			}
+			tried = rerr
+			if why, fix = remote.Obstacle(rerr); why != "" {
+				break
+			}
+			// Nothing on this host forbids it. A lesser floor is not for a moment's want
+			// of something.
+			if why = rerr.Error(); try == tries {
+				break
+			}
+			time.Sleep(time.Duration(try) * 100 * time.Millisecond)
 		}
-		why, fix = remote.Obstacle(rerr)
-		if why == "" {
-			why = rerr.Error()
-		}
-		tried = rerr
 	}
 	lo.NoNamespaces = true
 	r, err := remote.New(remote.Options{Options: lo, Command: o.Helper})
