@@ -9,6 +9,7 @@ import (
 	"os/user"
 	"path"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -300,9 +301,15 @@ func (v *view) buildNative(*proc.Process) (*vfs.Namespace, error) {
 	return vfs.NewNamespace(vfs.Options{}), nil
 }
 
-// sameStream reports whether two writers are one file, so that the order of what goes
-// to the two is kept.
+// sameStream reports whether two writers are one, or one file: then the program has one
+// stream, whose order is kept and which is written to by one goroutine.
 func sameStream(a, b io.Writer) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	if reflect.TypeOf(a).Comparable() && reflect.TypeOf(b).Comparable() && a == b {
+		return true
+	}
 	fa, ok := a.(*os.File)
 	fb, also := b.(*os.File)
 	if !ok || !also {
