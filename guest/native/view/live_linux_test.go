@@ -289,15 +289,20 @@ func build(o order, out *outcome, before *string) error {
 		if !template.Fresh() {
 			out.Failures = append(out.Failures, "a new template is not fresh")
 		}
-		err := unix.Mount("none", "/tmp", "tmpfs", 0, "")
-		if err == nil {
-			err = unix.Unmount("/tmp", 0)
-		}
-		if err != nil {
-			return fmt.Errorf("change the mounts: %w", err)
-		}
-		if template.Fresh() {
-			out.Failures = append(out.Failures, "a template is fresh after the mounts have changed")
+		for _, c := range []struct {
+			at    string
+			fresh bool
+		}{{"/tmp", true}, {"/usr/share", false}} { // beside what it shows, and inside
+			if err := unix.Mount("none", c.at, "tmpfs", 0, ""); err != nil {
+				return fmt.Errorf("change the mounts: %w", err)
+			}
+			got := template.Fresh()
+			if err := unix.Unmount(c.at, 0); err != nil {
+				return fmt.Errorf("change the mounts: %w", err)
+			}
+			if got != c.fresh {
+				out.Failures = append(out.Failures, fmt.Sprintf("with a mount at %s a template is fresh: %v", c.at, got))
+			}
 		}
 	} else if trees, err = Prepare(base); err == nil {
 		defer func() { out.closing(trees.Close()) }()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/agentos-kernel/agentos/guest"
 	"golang.org/x/sys/unix"
@@ -24,6 +25,7 @@ type Template struct {
 	ns      int    // the mount namespace, once built
 	changes int    // the host's mountinfo, to learn of changes
 	sources []source
+	mounts  []mounted // those of the host's mounts that can hide or show something of the sources
 
 	pieces []piece
 	rest   []part // what each root has of its own, in order
@@ -70,6 +72,10 @@ func Draft(mounts []guest.Mount, user guest.User) (_ *Template, err error) {
 	if t.changes, err = unix.Open("/proc/self/mountinfo", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
 		return nil, hint("open mountinfo", err)
 	}
+	all, err := mountsOf(unix.AT_FDCWD, "/proc/self/mountinfo")
+	if err != nil {
+		return nil, hint("list the mounts", err)
+	}
 	if t.trees, err = Prepare(mounts); err != nil {
 		return nil, err
 	}
@@ -79,6 +85,7 @@ func Draft(mounts []guest.Mount, user guest.User) (_ *Template, err error) {
 			t.sources = append(t.sources, source{p.Host, p.dev, p.ino})
 		}
 	}
+	t.mounts = t.concern(all)
 	if t.proc, err = unix.OpenTree(unix.AT_FDCWD, "/proc", unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE); err != nil {
 		return nil, hint("open_tree of /proc", err)
 	}
@@ -265,8 +272,15 @@ func (t *Template) furnish(r *Root) error {
 // Fresh reports whether the host still has what the template shows.
 func (t *Template) Fresh() bool {
 	p := []unix.PollFd{{Fd: int32(t.changes), Events: unix.POLLPRI}}
-	if n, err := unix.Poll(p, 0); n != 0 || err != nil {
+	switch n, err := unix.Poll(p, 0); {
+	case err != nil:
 		return false
+	case n != 0:
+		// Something was mounted or unmounted on the host: mostly elsewhere.
+		all, err := mountsOf(unix.AT_FDCWD, "/proc/self/mountinfo")
+		if err != nil || !slices.Equal(t.concern(all), t.mounts) {
+			return false
+		}
 	}
 	for i := range t.sources {
 		s := &t.sources[i]
@@ -276,6 +290,21 @@ func (t *Template) Fresh() bool {
 		}
 	}
 	return true
+}
+
+// concern returns the mounts that lie on the way to a source, or inside one.
+func (t *Template) concern(all []mounted) (some []mounted) {
+	for _, m := range all {
+		if slices.ContainsFunc(t.sources, func(s source) bool { return within(m.path, s.path) || within(s.path, m.path) }) {
+			some = append(some, m)
+		}
+	}
+	return some
+}
+
+// within reports whether a clean path is top or beneath it.
+func within(p, top string) bool {
+	return p == top || top == "/" || strings.HasPrefix(p, top+"/")
 }
 
 // Enter puts the calling thread, which must be locked and disposable, into the
