@@ -154,8 +154,10 @@ func ioctl(f *os.File, req uint, arg unsafe.Pointer) error {
 // of the tree and not one of its own.
 func unlikely(pid int) error {
 	err := os.WriteFile("/proc/"+strconv.Itoa(pid)+"/oom_score_adj", []byte("500"), 0o644)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // killed meanwhile
+	if errors.Is(err, os.ErrNotExist) || errors.Is(err, os.ErrPermission) {
+		// Killed meanwhile; or it is in a user namespace of its own, where it is not ours
+		// to say. Nothing of the floor hangs on it.
+		return nil
 	}
 	return err
 }
