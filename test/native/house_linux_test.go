@@ -101,6 +101,18 @@ func (h *house) user(t *testing.T, name string, uid int) *user {
 	return u
 }
 
+// namespaces reports whether the host gives the user a user namespace, and in it
+// others and the right to mount.
+func (u *user) namespaces(t *testing.T) bool {
+	t.Helper()
+	out, err := u.command(t.Context(), u.home, []string{"/usr/bin/unshare", "--user", "--map-root-user", "--mount", "--pid", "--net",
+		"--fork", "/bin/mount", "-t", "tmpfs", "none", "/mnt"}).CombinedOutput()
+	if err != nil {
+		t.Logf("unshare: %v: %s", err, out)
+	}
+	return err == nil
+}
+
 // give makes a file the user's.
 func (u *user) give(t *testing.T, name string) {
 	t.Helper()
@@ -216,6 +228,9 @@ func (u *user) contained(t *testing.T) {
 		t.Fatal(err)
 	}
 	if ns := r.Enforcement["namespaces"]; !strings.Contains(ns, "user") {
+		if u.namespaces(t) {
+			t.Fatalf("namespaces are there for this user, and not used: %q", ns)
+		}
 		t.Skipf("NOT CHECKED: an ordinary user has no namespaces here: %q", ns)
 	}
 }

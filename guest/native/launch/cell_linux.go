@@ -81,18 +81,20 @@ func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
 }
 
 // enroll puts the stubs into the control group, if there is one and they were not born
-// there.
+// there. Without one there is nothing that this process may do to them: they belong to
+// a user namespace.
 func (c *cell) enroll() error {
+	if c.group == nil {
+		return nil
+	}
 	pids := make([]int, 0, 2)
 	for _, m := range []*member{c.init, c.starter} {
 		if m != nil {
 			pids = append(pids, m.pid)
 		}
 	}
-	if c.group != nil {
-		if err := c.group.JoinProcess(pids...); err != nil {
-			return fmt.Errorf("control group: %w", err)
-		}
+	if err := c.group.JoinProcess(pids...); err != nil {
+		return fmt.Errorf("control group: %w", err)
 	}
 	for _, pid := range pids {
 		if err := unlikely(pid); err != nil {
