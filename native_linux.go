@@ -170,7 +170,7 @@ func (v *view) protectNative(unprotect []string) {
 			v.protected = append(v.protected, protected{inside(p), false})
 		}
 		if !complete {
-			v.unsure = append(v.unsure, m.guest+" is too large to look everywhere for protected files (.git/hooks and such): those that were not found can be changed")
+			v.unsure = append(v.unsure, m.guest+" could not be looked through everywhere for protected files (.git/hooks and such), being too large or unreadable in part: those that were not found can be changed")
 		}
 	}
 	slices.SortStableFunc(v.protected, func(a, b protected) int { return depth(a.guest) - depth(b.guest) })
@@ -187,14 +187,15 @@ func findProtected(top string, unprotect []string) (found, pins []string, comple
 		Caps:  abi.Caps(abi.CapFileRead, abi.CapFileWrite),
 		Paths: []perm.PathRule{{Guest: top, Right: perm.Write, Host: top}}, Unprotect: unprotect, FoldCase: foldsCase(),
 	})
-	left := maxLook
+	left, unread := maxLook, false
 	queue := []string{top}
 	for len(queue) > 0 {
 		dir := queue[0]
 		queue = queue[1:]
 		entries, err := os.ReadDir(dir)
 		if err != nil {
-			continue // what we cannot read, nor can the program
+			unread = true // the program may still know the names in it
+			continue
 		}
 		for _, e := range entries {
 			if left--; left < 0 {
@@ -212,7 +213,7 @@ func findProtected(top string, unprotect []string) (found, pins []string, comple
 			}
 		}
 	}
-	return found, pins, true
+	return found, pins, !unread
 }
 
 // setting describes the surroundings of a native program, with a handle on everything

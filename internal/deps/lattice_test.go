@@ -31,6 +31,7 @@ var lattice = []room{
 	{path: "internal/deps"},
 	{path: "internal/invariants"},
 	{path: "internal/linediff"},
+	{path: "internal/pseudofs", third: []string{xsys}},
 	{path: "internal/idtable", may: []string{"internal/invariants"}},
 
 	// The vocabulary, then the parts of the kernel, lowest first.
@@ -52,7 +53,7 @@ var lattice = []room{
 		inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/vfs/devfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
 		inTests: []string{"kernel/vfs/..."}},
-	{path: "kernel/vfs/hostfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants"},
+	{path: "kernel/vfs/hostfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "internal/invariants", "internal/pseudofs"},
 		third: []string{xsys}, inTests: []string{"kernel/vfs/..."}},
 	{path: "kernel/net", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/perm", "kernel/vfs", "internal/invariants"}, third: []string{xsys}},
 	{path: "kernel/vfs/overlayfs", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "kernel/vfs", "kernel/vfs/hostfs",
@@ -90,7 +91,7 @@ var lattice = []room{
 	{path: "guest/native/seccomp", third: []string{xsys}},
 	{path: "guest/native/attempt", may: []string{"guest/native/seccomp"}, third: []string{xsys}},
 	{path: "guest/native/stream", third: []string{xsys}},
-	{path: "guest/native/view", may: []string{"guest"}, third: []string{xsys}},
+	{path: "guest/native/view", may: []string{"guest", "internal/pseudofs"}, third: []string{xsys}},
 	{path: "guest/native/stub", third: []string{xsys}},
 	{path: "guest/native/launch", may: []string{"guest", "guest/native/cgroup", "guest/native/landlock", "guest/native/seccomp", "guest/native/stub",
 		"guest/native/view"}, third: []string{xsys}},

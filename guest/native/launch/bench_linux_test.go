@@ -60,7 +60,7 @@ func spent(b *testing.B) time.Duration {
 // operating system does later.
 func BenchmarkCell(b *testing.B) {
 	l, job := benched(b, 0)
-	s, _ := stageOf(job)
+	s := stageOf(job)
 	p := l.plans.take(l, s)
 	defer l.plans.give(p)
 	before := spent(b)

@@ -63,8 +63,13 @@ func (g *gate) serve() {
 			if err != nil {
 				return // closed, or nobody is left who could ask
 			}
+			program := executable(int(n.pid), n)
+			// The number may be another process's by now, and so what was read.
+			if ioctl(g.listener, unix.SECCOMP_IOCTL_NOTIF_ID_VALID, unsafe.Pointer(&n.id)) != nil {
+				continue
+			}
+			g.ran(int(n.pid), program)
 			resp := response{id: n.id, flags: continueCall}
-			g.ran(int(n.pid), executable(int(n.pid), n))
 			// An error means that the process was killed meanwhile.
 			_ = ioctl(g.listener, unix.SECCOMP_IOCTL_NOTIF_SEND, unsafe.Pointer(&resp))
 		}

@@ -39,7 +39,7 @@ type Tree struct {
 // Start prepares a tree: when it returns, everything is in place and nothing of the
 // program has run. ctx bounds the wait for a cell.
 func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
-	s, _ := stageOf(job)
+	s := stageOf(job)
 	c, err := l.take(ctx, s)
 	if err != nil {
 		return nil, err

@@ -21,15 +21,20 @@ type stage struct {
 	key    string // equal for equal stages
 }
 
-// stageOf divides a job's view into what is built ahead and what is added for it.
-func stageOf(job *Job) (s stage, rest []guest.Mount) {
-	base, rest := view.Split(job.Mounts)
-	if base == nil {
-		base, rest = job.Mounts, nil // a root of its own cannot be built ahead
+// divide divides a job's view into what is built ahead and what is added for it.
+func divide(job *Job) (base, rest []guest.Mount) {
+	if base, rest = view.Split(job.Mounts); base == nil {
+		return job.Mounts, nil // a root of its own cannot be built ahead
 	}
-	s = stage{user: job.User, mounts: base}
+	return base, rest
+}
+
+// stageOf returns what the cell for a job is built of.
+func stageOf(job *Job) stage {
+	base, _ := divide(job)
+	s := stage{user: job.User, mounts: base}
 	s.key = fmt.Sprintf("%d:%d:%s:%s", s.user.UID, s.user.GID, s.user.Home, view.Fingerprint(base))
-	return s, rest
+	return s
 }
 
 // hasProc reports whether the stage has a /proc.
@@ -45,10 +50,10 @@ func (s *stage) hasProc() bool {
 // furnish adds the job's own mounts, seals the root, and opens in it what the job
 // needs: the master of a terminal, and a Landlock ruleset that knows the places.
 func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
-	_, rest := stageOf(job)
 	if c.root == nil {
 		return c.furnishGround(job)
 	}
+	_, rest := divide(job)
 	trees, err := view.Prepare(rest)
 	if err != nil {
 		return nil, nil, err

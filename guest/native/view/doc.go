@@ -16,5 +16,5 @@
 // Locks: none. A Trees belongs to one goroutine at a time, a Root to its thread; a
 // Template that is built is for any number of threads, but Fresh and Close for one.
 //
-// Imports: guest, golang.org/x/sys.
+// Imports: guest, internal/pseudofs, golang.org/x/sys.
 package view

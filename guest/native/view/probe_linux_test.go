@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/agentos-kernel/agentos/internal/pseudofs"
 	"golang.org/x/sys/unix"
 )
 
@@ -263,7 +264,7 @@ func probeMounts(w *world) {
 			w.errorf("not nodev: %s", line)
 		}
 		fs, _, _ := strings.Cut(strings.TrimPrefix(rest[strings.Index(rest, "- ")+2:], " "), " ")
-		if forbiddenType(fs) && !strings.HasPrefix(path, "/proc") && !inDev && !w.hidden(path) {
+		if pseudofs.Is(fs) && !strings.HasPrefix(path, "/proc") && !inDev && !w.hidden(path) {
 			w.errorf("a window: %s", line)
 		}
 		for _, ro := range []string{"/", "/usr", "/dev", "/etc/alternatives", "/proc/sys", "/proc/irq"} {

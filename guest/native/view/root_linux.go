@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/agentos-kernel/agentos/guest"
+	"github.com/agentos-kernel/agentos/internal/pseudofs"
 	"golang.org/x/sys/unix"
 )
 
@@ -279,7 +280,7 @@ func (r *Root) hide() error {
 		return failed("/", "list the mounts", err)
 	}
 	for _, m := range list {
-		if r.windows[m.id] || !forbiddenType(m.fstype) {
+		if r.windows[m.id] || !pseudofs.Is(m.fstype) {
 			continue
 		}
 		if err := r.hideMount(m); err != nil {

@@ -14,5 +14,5 @@
 // before the lock of the mount cache; neither is held while calling out of the
 // package.
 //
-// Imports: kernel/abi, kernel/vfs, golang.org/x/sys, the standard library.
+// Imports: kernel/abi, kernel/vfs, internal/pseudofs, golang.org/x/sys, the standard library.
 package hostfs

@@ -10,8 +10,6 @@ import (
 	"strings"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
@@ -244,24 +242,6 @@ func TestNanos(t *testing.T) {
 	} {
 		if got := nanos(c.sec, c.nsec); got != c.want {
 			t.Errorf("nanos(%d, %d) = %d, want %d", c.sec, c.nsec, got, c.want)
-		}
-	}
-}
-
-func TestForbiddenTable(t *testing.T) {
-	seen := map[uint32]string{}
-	for _, f := range forbidden {
-		if f.name == "" || f.magic == 0 || seen[f.magic] != "" {
-			t.Errorf("bad or repeated row %#x %q (%q)", f.magic, f.name, seen[f.magic])
-		}
-		seen[f.magic] = f.name
-		if forbiddenName(f.magic) != f.name {
-			t.Errorf("%q is not found", f.name)
-		}
-	}
-	for _, data := range []uint32{unix.EXT4_SUPER_MAGIC, unix.TMPFS_MAGIC, unix.OVERLAYFS_SUPER_MAGIC, unix.FUSE_SUPER_MAGIC, unix.NFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.V9FS_MAGIC} {
-		if n := forbiddenName(data); n != "" {
-			t.Errorf("%#x is forbidden as %s", data, n)
 		}
 	}
 }

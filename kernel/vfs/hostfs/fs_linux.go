@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agentos-kernel/agentos/internal/pseudofs"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
@@ -88,7 +89,7 @@ func open(path string, opts Options, has features) (_ *FS, err error) {
 	if err := againErr(func() error { return unix.Fstatfs(fd, &sfs) }); err != nil {
 		return nil, refuse(Failed, err)
 	}
-	if name := forbiddenName(uint32(sfs.Type)); name != "" {
+	if name := pseudofs.Name(uint32(sfs.Type)); name != "" {
 		return nil, &OpenError{Path: path, Reason: ForbiddenFS, FSType: name}
 	}
 	if err := fs.hide(opts.Hidden); err != nil {

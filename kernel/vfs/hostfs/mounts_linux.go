@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/agentos-kernel/agentos/internal/pseudofs"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 )
 
@@ -71,7 +72,7 @@ func (fs *FS) mountVisible(fd int, in *info) (bool, abi.Errno) {
 	if err := againErr(func() error { return unix.Fstatfs(fd, &sfs) }); err != nil {
 		return false, Errno(err)
 	}
-	if forbiddenName(uint32(sfs.Type)) != "" {
+	if pseudofs.Name(uint32(sfs.Type)) != "" {
 		if in.mountKind == mountUnique {
 			fs.mounts.put(keyOf(in), false)
 		}

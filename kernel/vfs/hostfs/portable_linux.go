@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/agentos-kernel/agentos/internal/pseudofs"
 )
 
 // forbiddenHere returns the name of the file system that f is on if that belongs
@@ -20,5 +22,5 @@ func forbiddenHere(f *os.File) (string, error) {
 	if err := c.Control(func(fd uintptr) { inner = unix.Fstatfs(int(fd), &sfs) }); err != nil {
 		return "", err
 	}
-	return forbiddenName(uint32(sfs.Type)), inner
+	return pseudofs.Name(uint32(sfs.Type)), inner
 }

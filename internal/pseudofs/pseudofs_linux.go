@@ -1,14 +1,11 @@
-package hostfs
+package pseudofs
 
 import "golang.org/x/sys/unix"
 
-// forbidden are the file systems whose files are not data but switches and
-// windows of the operating system's kernel: through proc a guest would reach
-// this process's own memory. Everything else (disks, tmpfs, overlayfs, FUSE,
-// network) holds data and is a grant like any other. The list follows
-// include/uapi/linux/magic.h and the super.c of each file system that magic.h
-// leaves out. devtmpfs calls itself tmpfs; its devices are invisible as devices.
-var forbidden = [...]struct {
+// table follows include/uapi/linux/magic.h and the super.c of each file system that
+// magic.h leaves out: the number that fstatfs tells, and the name that mountinfo
+// tells. Those without a number share it with a file system that holds data.
+var table = [...]struct {
 	magic uint32
 	name  string
 }{
@@ -16,7 +13,9 @@ var forbidden = [...]struct {
 	{unix.SYSFS_MAGIC, "sysfs"},
 	{unix.CGROUP_SUPER_MAGIC, "cgroup"},
 	{unix.CGROUP2_SUPER_MAGIC, "cgroup2"},
+	{0, "cpuset"},
 	{unix.DEVPTS_SUPER_MAGIC, "devpts"},
+	{0, "devtmpfs"},
 	{unix.DEBUGFS_MAGIC, "debugfs"},
 	{unix.TRACEFS_MAGIC, "tracefs"},
 	{unix.SECURITYFS_MAGIC, "securityfs"},
@@ -58,13 +57,23 @@ var forbidden = [...]struct {
 	{unix.FUTEXFS_SUPER_MAGIC, "futexfs"},
 }
 
-// forbiddenName returns the name of the kernel file system with this magic
-// number, or "" if it holds data.
-func forbiddenName(magic uint32) string {
-	for i := range forbidden {
-		if forbidden[i].magic == magic {
-			return forbidden[i].name
+// Name returns the name of the kernel file system with this number of fstatfs, or ""
+// if it holds data, as far as the number tells.
+func Name(magic uint32) string {
+	for i := range table {
+		if table[i].magic != 0 && table[i].magic == magic {
+			return table[i].name
 		}
 	}
 	return ""
+}
+
+// Is reports whether a type of mountinfo is that of a kernel file system.
+func Is(fstype string) bool {
+	for i := range table {
+		if table[i].name == fstype {
+			return true
+		}
+	}
+	return false
 }
