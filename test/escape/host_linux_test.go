@@ -362,6 +362,9 @@ func (h *host) unix(t *testing.T, name string, rights *os.File) {
 		t.Fatal(err)
 	}
 	if name[0] != '@' {
+		// Closing would remove the name, which by then may be another directory's: the
+		// descriptor in it has been given out again. It goes with its directory.
+		ln.(*net.UnixListener).SetUnlinkOnClose(false)
 		h.own(t, name)
 	}
 	h.serve(t, ln, rights)
