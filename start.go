@@ -110,19 +110,19 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 		return nil, errors.Join(err, p.dropRecord())
 	}
 	ks := kernel.Spec{
-		Program:  spec.Program,
-		Domain:   domain,
-		Args:     append([]string{argv0(spec.Program)}, spec.Args...),
-		Env:      environment(spec, domain, v),
-		Caps:     caps,
-		Subject:  v.subject(spec),
-		Denials:  p.denied,
-		Mount:    v.build,
-		Streams:  func(kp *proc.Process) [3]*vfs.File { return openStreams(kp, &p.spec) },
-		Preopens: v.preopens,
-		Listen:   p.openListeners,
-		Chain:    newChain(),
-		Created:  p.created,
+		Program:   spec.Program,
+		Domain:    domain,
+		Args:      append([]string{argv0(spec.Program)}, spec.Args...),
+		Env:       environment(spec, domain, v),
+		Caps:      caps,
+		Authority: perm.NewAuthority(perm.Principal{Program: spec.Program, Name: spec.Name, Domain: domain, Run: p.run}, v.subject(spec), nil),
+		Denials:   p.denied,
+		Mount:     v.build,
+		Streams:   func(kp *proc.Process) [3]*vfs.File { return openStreams(kp, &p.spec) },
+		Preopens:  v.preopens,
+		Listen:    p.openListeners,
+		Chain:     newChain(),
+		Created:   p.created,
 	}
 	if domain == "native" {
 		p.native(&ks)

@@ -83,13 +83,13 @@ type Preopen struct {
 
 // Spec is what a process is created from.
 type Spec struct {
-	Program string
-	Domain  string
-	Args    []string // with the program's name first
-	Env     []string
-	Caps    limit.Caps // CPU and wall among them, in nanoseconds
-	Subject *perm.Subject
-	Denials *perm.Denials
+	Program   string
+	Domain    string
+	Args      []string // with the program's name first
+	Env       []string
+	Caps      limit.Caps // CPU and wall among them, in nanoseconds
+	Authority *perm.Authority
+	Denials   *perm.Denials
 	// Mount builds the namespace; the process's account pays for what is
 	// private. The namespace is the process's from then on.
 	Mount func(*proc.Process) (*vfs.Namespace, error)
@@ -151,7 +151,7 @@ func (k *Kernel) enroll(p *Process) (err error) {
 				Program: p.spec.Program, Args: p.spec.Args, Env: p.spec.Env,
 			},
 			Stream: k.parts.Stream, Account: limit.NewAccount(p.spec.Caps),
-			Subject: p.spec.Subject, Denials: p.spec.Denials, Host: k.parts.Host,
+			Authority: p.spec.Authority, Denials: p.spec.Denials, Host: k.parts.Host,
 		})
 		return p
 	})

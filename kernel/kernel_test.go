@@ -170,10 +170,10 @@ func boot(t testing.TB, p Parts) *Kernel {
 func spec() Spec {
 	return Spec{
 		Program: "test", Args: []string{"test"}, Caps: limit.Caps{abi.LimitMemory: 1 << 30, abi.LimitDisk: 1 << 20, abi.LimitFiles: 64, abi.LimitProcesses: 8},
-		Subject: perm.NewSubject(perm.SubjectSpec{
+		Authority: perm.NewAuthority(perm.Principal{}, perm.NewSubject(perm.SubjectSpec{
 			Caps:  abi.Caps(abi.CapFileRead, abi.CapFileWrite, abi.CapEnv, abi.CapClock, abi.CapRandom, abi.CapSignal),
 			Paths: []perm.PathRule{{Guest: "/tmp", Right: perm.Write, Source: "default"}},
-		}),
+		}), nil),
 		Denials: new(perm.Denials),
 		Mount: func(p *proc.Process) (*vfs.Namespace, error) {
 			ns := vfs.NewNamespace(vfs.Options{})

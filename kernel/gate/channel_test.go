@@ -17,7 +17,7 @@ import (
 // watches it once each way.
 func TestWatchedOnce(t *testing.T) {
 	defer goleak.VerifyNone(t)
-	p := proc.New(proc.Options{Account: limit.NewAccount(limit.Caps{}), Denials: new(perm.Denials), Subject: perm.NewSubject(perm.SubjectSpec{})})
+	p := proc.New(proc.Options{Account: limit.NewAccount(limit.Caps{}), Denials: new(perm.Denials), Authority: perm.NewAuthority(perm.Principal{}, perm.NewSubject(perm.SubjectSpec{}), nil)})
 	g := New(p, &Shared{})
 	ch := new(counted)
 	f := vfs.NewChannel(ch, abi.ORead|abi.OWrite)

@@ -134,10 +134,11 @@ const (
 	Protected        // a file that makes other programs run code
 	Hidden           // it exists on the host and the process cannot see it
 	Limited          // a limit refused
+	Forbidden        // a policy
 	NumReasons
 )
 
-var reasonNames = [NumReasons]string{"allowed", "capability", "ungranted", "read_only", "denied", "protected", "hidden", "limit"}
+var reasonNames = [NumReasons]string{"allowed", "capability", "ungranted", "read_only", "denied", "protected", "hidden", "limit", "policy"}
 
 // String returns the stable name of r.
 func (r Reason) String() string {

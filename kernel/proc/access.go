@@ -11,10 +11,10 @@ import (
 
 var _ vfs.Access = (*Process)(nil)
 
-// Decide asks layer 2 about the file that a walk ended at and records a
+// Decide asks layers 2 to 4 about the file that a walk ended at and records a
 // refusal. canonical is the path of the handle, not what the guest wrote.
 func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
-	d := p.subject.Path(act, canonical)
+	d := p.authority.File(act, canonical)
 	if d.Allow {
 		return abi.OK
 	}

@@ -36,13 +36,13 @@ type Identity struct {
 // Process is one row of the process table.
 type Process struct {
 	Identity
-	created time.Time
-	stream  *event.Stream
-	account *limit.Account
-	subject *perm.Subject
-	denials *perm.Denials
-	host    HostView
-	looks   looks
+	created   time.Time
+	stream    *event.Stream
+	account   *limit.Account
+	authority *perm.Authority
+	denials   *perm.Denials
+	host      HostView
+	looks     looks
 
 	ns  *vfs.Namespace // set by the mount owner before Ready
 	fds *FDTable       // set by the descriptor owner before Ready
@@ -81,10 +81,10 @@ type StateAt struct {
 // Options are what a process is made of. Stream may be nil.
 type Options struct {
 	Identity
-	Stream  *event.Stream
-	Account *limit.Account
-	Subject *perm.Subject
-	Denials *perm.Denials
+	Stream    *event.Stream
+	Account   *limit.Account
+	Authority *perm.Authority
+	Denials   *perm.Denials
 	// Host looks at the host, for naming hidden denials; it may be nil.
 	Host HostView
 }
@@ -96,7 +96,7 @@ type HostView func(path string) (exists, grantable bool)
 func New(o Options) *Process {
 	p := &Process{
 		Identity: o.Identity, created: time.Now(), stream: o.Stream, account: o.Account,
-		subject: o.Subject, denials: o.Denials, host: o.Host, dead: make(chan struct{}),
+		authority: o.Authority, denials: o.Denials, host: o.Host, dead: make(chan struct{}),
 	}
 	if p.account != nil {
 		p.account.OnRefusal(p.limited)
@@ -134,8 +134,11 @@ func (p *Process) Stream() *event.Stream { return p.stream }
 // Account returns what the process is charged for.
 func (p *Process) Account() *limit.Account { return p.account }
 
-// Subject returns the credentials.
-func (p *Process) Subject() *perm.Subject { return p.subject }
+// Authority returns what decides on what the process may do.
+func (p *Process) Authority() *perm.Authority { return p.authority }
+
+// Subject returns the credentials as they are now.
+func (p *Process) Subject() *perm.Subject { return p.authority.Subject() }
 
 // Denials returns the folded record of refusals.
 func (p *Process) Denials() *perm.Denials { return p.denials }

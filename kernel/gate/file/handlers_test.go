@@ -28,7 +28,7 @@ func newMachine(t *testing.T, rules ...perm.PathRule) *machine {
 	account := limit.NewAccount(limit.Caps{abi.LimitFiles: fileLimit, abi.LimitDisk: 1 << 20})
 	p := proc.New(proc.Options{
 		Account: account, Denials: new(perm.Denials),
-		Subject: perm.NewSubject(perm.SubjectSpec{Caps: abi.Caps(abi.CapFileRead, abi.CapFileWrite), Paths: append([]perm.PathRule{{Guest: "/w", Right: perm.Write, Host: "/h/w"}}, rules...)}),
+		Authority: perm.NewAuthority(perm.Principal{}, perm.NewSubject(perm.SubjectSpec{Caps: abi.Caps(abi.CapFileRead, abi.CapFileWrite), Paths: append([]perm.PathRule{{Guest: "/w", Right: perm.Write, Host: "/h/w"}}, rules...)}), nil),
 	})
 	ns := vfs.NewNamespace(vfs.Options{})
 	if err := ns.Mount("/w", memfs.New(account, memfs.Options{})); err != nil {
@@ -255,8 +255,8 @@ func TestOpenWhileEnding(t *testing.T) {
 
 func BenchmarkRead4K(b *testing.B) {
 	account := limit.NewAccount(limit.Caps{})
-	p := proc.New(proc.Options{Account: account, Denials: new(perm.Denials), Subject: perm.NewSubject(perm.SubjectSpec{
-		Caps: abi.Caps(abi.CapFileRead, abi.CapFileWrite), Paths: []perm.PathRule{{Guest: "/", Right: perm.Write}}})})
+	p := proc.New(proc.Options{Account: account, Denials: new(perm.Denials), Authority: perm.NewAuthority(perm.Principal{}, perm.NewSubject(perm.SubjectSpec{
+		Caps: abi.Caps(abi.CapFileRead, abi.CapFileWrite), Paths: []perm.PathRule{{Guest: "/", Right: perm.Write}}}), nil)})
 	ns := vfs.NewNamespace(vfs.Options{})
 	if err := ns.Mount("/", memfs.New(account, memfs.Options{})); err != nil {
 		b.Fatal(err)

@@ -30,7 +30,7 @@ const fileLimit = 3
 func newMachine(t *testing.T) *machine {
 	t.Helper()
 	account := limit.NewAccount(limit.Caps{abi.LimitFiles: fileLimit})
-	p := proc.New(proc.Options{Account: account, Denials: new(perm.Denials), Subject: perm.NewSubject(perm.SubjectSpec{})})
+	p := proc.New(proc.Options{Account: account, Denials: new(perm.Denials), Authority: perm.NewAuthority(perm.Principal{}, perm.NewSubject(perm.SubjectSpec{}), nil)})
 	p.SetFDs(proc.NewFDTable(account))
 	l, err := net.Listen(t.Context(), "127.0.0.1:0")
 	if err != nil {

@@ -20,7 +20,7 @@ func process(t *testing.T) *proc.Process {
 	account := limit.NewAccount(limit.Caps{})
 	p := proc.New(proc.Options{
 		Identity: proc.Identity{PID: 1, Args: []string{"p", "a"}, Env: []string{"K=V"}},
-		Account:  account, Denials: new(perm.Denials), Subject: perm.NewSubject(perm.SubjectSpec{}),
+		Account:  account, Denials: new(perm.Denials), Authority: perm.NewAuthority(perm.Principal{}, perm.NewSubject(perm.SubjectSpec{}), nil),
 	})
 	p.SetFDs(proc.NewFDTable(account))
 	fd, errno := p.FDs().Reserve()
