@@ -215,10 +215,10 @@ func (l *Launcher) over() {
 	}
 }
 
-// clear clears away behind a cell that has ended. Close waits for it.
+// clear clears away behind a cell whose tree has ended. Close waits for it.
 func (l *Launcher) clear(c *cell) {
 	l.clears.Go(func() {
-		if err := c.clear(); err != nil {
+		if err := c.close(); err != nil {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if l.leftErr == nil {
