@@ -1,0 +1,290 @@
+package perm
+
+import (
+	"hash/maphash"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/agentos-kernel/agentos/kernel/abi"
+)
+
+// CacheOptions bound what a process's decision cache remembers.
+type CacheOptions struct {
+	Entries int           // 0 is 1,024; it is rounded up to a power of two times the ways of a set
+	TTL     time.Duration // how long at most; 0 is 5 s
+}
+
+// Off reports whether nothing is to be remembered: either bound is negative.
+func (o CacheOptions) Off() bool { return o.Entries < 0 || o.TTL < 0 }
+
+const (
+	defaultEntries = 1024
+	maxEntries     = 1 << 20
+	defaultTTL     = 5 * time.Second
+
+	ways = 4
+
+	// maxEntryText bounds the text that one entry keeps. Paths are a guest's choice,
+	// and the memory is the kernel's.
+	maxEntryText = 1024
+)
+
+// cache is layer 4 of one process: decisions of layers 2 and 3, by what was asked.
+// It is set-associative, so that a question is looked for in four places. An entry
+// is written before it is published and never again, and its key is compared in
+// full: neither a torn read nor a collision can give one question another's answer.
+//
+// An entry is of the epoch under which it was decided. An epoch belongs to one
+// state of one process and never comes back, so no entry needs to be found and
+// removed when the process's rights change.
+type cache struct {
+	hash  func(string) uint64
+	seed  maphash.Seed
+	mask  uint64
+	clock clock
+	table atomic.Pointer[[]set] // nil until something is asked
+
+	evictions atomic.Uint64
+	stale     atomic.Uint64
+}
+
+// set is one cache line. Its counters stand in it because the line is at hand; one
+// counter for the whole cache would be fought over by every reader.
+type set struct {
+	way    [ways]atomic.Pointer[entry]
+	hits   atomic.Uint64
+	misses atomic.Uint64
+	hand   atomic.Uint32
+	_      [64 - 8*ways - 20]byte
+}
+
+// entry is one remembered decision. All but used is written before it is published.
+type entry struct {
+	hash    uint64
+	epoch   uint64
+	tick    uint64    // of the clock, before it was decided
+	path    string    // of a file; "" for all else
+	other   *Query    // of what is not a file; nil for a file
+	refusal *Decision // nil for an allow
+	action  abi.Action
+	used    atomic.Bool // since the hand passed last
+}
+
+// newCache returns a cache, nil if o says so.
+func newCache(o CacheOptions) *cache {
+	if o.Off() {
+		return nil
+	}
+	n := min(o.Entries, maxEntries)
+	if n == 0 {
+		n = defaultEntries
+	}
+	sets := 1
+	for sets*ways < n {
+		sets *= 2
+	}
+	ttl := o.TTL
+	if ttl == 0 {
+		ttl = defaultTTL
+	}
+	c := &cache{seed: maphash.MakeSeed(), mask: uint64(sets - 1)}
+	c.clock.period = max(ttl/lifetime, 1)
+	return c
+}
+
+// set returns where what hashes to h belongs. The first question makes the table.
+func (c *cache) set(h uint64) *set {
+	t := c.table.Load()
+	if t == nil {
+		t = c.makeTable()
+	}
+	return &(*t)[h&c.mask]
+}
+
+func (c *cache) makeTable() *[]set {
+	t := make([]set, c.mask+1)
+	if c.table.CompareAndSwap(nil, &t) {
+		return &t
+	}
+	return c.table.Load()
+}
+
+// fileHash places a file. Guests choose paths; they do not know the seed.
+func (c *cache) fileHash(act abi.Action, canonical string) uint64 {
+	if c.hash != nil {
+		return c.hash(canonical)
+	}
+	return maphash.String(c.seed, canonical) ^ uint64(act)*0x9e3779b97f4a7c15
+}
+
+// otherHash places what is not a file.
+func (c *cache) otherHash(q *Query) uint64 {
+	if c.hash != nil {
+		return c.hash(q.Name)
+	}
+	h := maphash.Comparable(c.seed, struct {
+		action                        abi.Action
+		target                        Target
+		path, guest, host, name, kind string
+		address                       netip.Addr
+		port                          uint16
+	}{q.Action, q.Target, q.Path, q.Guest, q.Host, q.Name, q.Kind, q.Address, q.Port})
+	for _, a := range q.Argv {
+		h = h*0x9e3779b97f4a7c15 ^ maphash.String(c.seed, a)
+	}
+	return h
+}
+
+// same reports whether two questions are one, field by field.
+func same(a, b *Query) bool {
+	return a.Action == b.Action && a.Target == b.Target && a.Path == b.Path && a.Guest == b.Guest && a.Host == b.Host &&
+		a.Address == b.Address && a.Port == b.Port && a.Name == b.Name && a.Kind == b.Kind && slices.Equal(a.Argv, b.Argv)
+}
+
+// file looks for a decision on a file that holds in epoch.
+func (c *cache) file(s *set, h, epoch uint64, act abi.Action, canonical string) *entry {
+	for i := range s.way {
+		e := s.way[i].Load()
+		if e == nil || e.hash != h || e.action != act || e.path != canonical || e.other != nil {
+			continue
+		}
+		if e.epoch != epoch || c.clock.expired(e.tick) {
+			c.stale.Add(1)
+			break
+		}
+		e.use(s)
+		return e
+	}
+	s.misses.Add(1)
+	return nil
+}
+
+// other looks for a decision on what is not a file.
+func (c *cache) other(s *set, h, epoch uint64, q *Query) *entry {
+	for i := range s.way {
+		e := s.way[i].Load()
+		if e == nil || e.hash != h || e.other == nil || !same(e.other, q) {
+			continue
+		}
+		if e.epoch != epoch || c.clock.expired(e.tick) {
+			c.stale.Add(1)
+			break
+		}
+		e.use(s)
+		return e
+	}
+	s.misses.Add(1)
+	return nil
+}
+
+// use counts a hit.
+func (e *entry) use(s *set) {
+	if !e.used.Load() {
+		e.used.Store(true)
+	}
+	s.hits.Add(1)
+}
+
+// keep publishes e. It takes the place of the same question's last answer, else of
+// nothing or of what no longer holds, else of what was not used since the hand
+// went by.
+func (c *cache) keep(s *set, e *entry) {
+	c.clock.touch()
+	slot := -1
+	for i := range s.way {
+		old := s.way[i].Load()
+		if old == nil {
+			slot = i
+			continue
+		}
+		if e.replaces(old) {
+			slot = i
+			break
+		}
+		if old.epoch < e.epoch || c.clock.expired(old.tick) {
+			slot = i
+		}
+	}
+	if slot < 0 {
+		slot = s.victim()
+		c.evictions.Add(1)
+	}
+	s.way[slot].Store(e)
+}
+
+// replaces reports whether e and old answer one question.
+func (e *entry) replaces(old *entry) bool {
+	if e.hash != old.hash || e.action != old.action || e.path != old.path || (e.other == nil) != (old.other == nil) {
+		return false
+	}
+	return e.other == nil || same(e.other, old.other)
+}
+
+// victim is where the hand comes to rest: it passes what was used once.
+func (s *set) victim() int {
+	for range 2 * ways {
+		i := int(s.hand.Add(1)-1) % ways
+		if e := s.way[i].Load(); e == nil || !e.used.Swap(false) {
+			return i
+		}
+	}
+	return int(s.hand.Add(1)-1) % ways // all are being used as fast as it goes
+}
+
+// keepFile remembers the answer to a question about a file.
+func (c *cache) keepFile(s *set, h, epoch, tick uint64, act abi.Action, canonical string, refusal *Decision) {
+	if len(canonical)+refusal.size() > maxEntryText {
+		return
+	}
+	// The path may be a part of something longer, which would stay with it.
+	c.keep(s, &entry{hash: h, epoch: epoch, tick: tick, action: act, path: strings.Clone(canonical), refusal: refusal})
+}
+
+// keepOther remembers the answer to any other question.
+func (c *cache) keepOther(s *set, h, epoch, tick uint64, q *Query, refusal *Decision) {
+	n := refusal.size() + len(q.Path) + len(q.Guest) + len(q.Host) + len(q.Name) + len(q.Kind) + len(q.Address.Zone())
+	for _, a := range q.Argv {
+		n += 16 + len(a)
+	}
+	if n > maxEntryText {
+		return
+	}
+	k := *q
+	k.Path, k.Guest, k.Host = strings.Clone(q.Path), strings.Clone(q.Guest), strings.Clone(q.Host)
+	k.Name, k.Kind, k.Argv = strings.Clone(q.Name), strings.Clone(q.Kind), slices.Clone(q.Argv)
+	for i := range k.Argv {
+		k.Argv[i] = strings.Clone(k.Argv[i])
+	}
+	c.keep(s, &entry{hash: h, epoch: epoch, tick: tick, action: q.Action, other: &k, refusal: refusal})
+}
+
+// size is how much text d keeps.
+func (d *Decision) size() int {
+	if d == nil {
+		return 0
+	}
+	return len(d.Rule) + len(d.Grant)
+}
+
+// Remembered counts what became of the questions of one process.
+type Remembered struct {
+	Hits      uint64 // answered from memory
+	Misses    uint64 // decided anew, the stale ones included
+	Evictions uint64 // forgotten for want of room
+	Stale     uint64 // found, and refused: the rights had changed since, or the time was over
+}
+
+// remembered adds up.
+func (c *cache) remembered() Remembered {
+	r := Remembered{Evictions: c.evictions.Load(), Stale: c.stale.Load()}
+	if t := c.table.Load(); t != nil {
+		for i := range *t {
+			r.Hits += (*t)[i].hits.Load()
+			r.Misses += (*t)[i].misses.Load()
+		}
+	}
+	return r
+}
