@@ -210,6 +210,7 @@ func (p *Process) makeReport() *Report {
 			ResourcesFreed: sum.Freed.Count, BytesFreed: sum.Freed.Bytes, ByType: map[string]uint64{},
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,
 		},
+		Decisions:   Decisions(kp.Authority().Remembered()),
 		View:        append(p.view.entries(), listenEntries(&p.spec, p.listening)...),
 		Enforcement: p.enforcement(),
 		Captured:    p.captured,

@@ -20,6 +20,30 @@ type CacheOptions struct {
 // Off reports whether nothing is to be remembered: either bound is negative.
 func (o CacheOptions) Off() bool { return o.Entries < 0 || o.TTL < 0 }
 
+// Size is how many entries there is room for, 0 if nothing is remembered.
+func (o CacheOptions) Size() int {
+	if o.Off() {
+		return 0
+	}
+	n := min(o.Entries, maxEntries)
+	if n == 0 {
+		n = defaultEntries
+	}
+	size := ways
+	for size < n {
+		size *= 2
+	}
+	return size
+}
+
+// Lifetime is how long an entry lives at most.
+func (o CacheOptions) Lifetime() time.Duration {
+	if o.TTL == 0 {
+		return defaultTTL
+	}
+	return max(o.TTL, lifetime) // of a clock whose tick is not nothing
+}
+
 const (
 	defaultEntries = 1024
 	maxEntries     = 1 << 20
@@ -78,20 +102,8 @@ func newCache(o CacheOptions) *cache {
 	if o.Off() {
 		return nil
 	}
-	n := min(o.Entries, maxEntries)
-	if n == 0 {
-		n = defaultEntries
-	}
-	sets := 1
-	for sets*ways < n {
-		sets *= 2
-	}
-	ttl := o.TTL
-	if ttl == 0 {
-		ttl = defaultTTL
-	}
-	c := &cache{seed: maphash.MakeSeed(), mask: uint64(sets - 1)}
-	c.clock.period = max(ttl/lifetime, 1)
+	c := &cache{seed: maphash.MakeSeed(), mask: uint64(o.Size()/ways - 1)}
+	c.clock.period = o.Lifetime() / lifetime
 	return c
 }
 
