@@ -162,6 +162,8 @@ func TestCacheTellsQueriesApart(t *testing.T) {
 				t.Errorf("%s: another question got its answer", name)
 			}
 			q = base()
+			a.Forget()
+			a.Ask(&q)
 			q.Argv[0] = "x" // what the caller does with its own later
 			if d := a.Ask(&q); d.Allow {
 				t.Errorf("argv is shared with the caller: %+v", d)
@@ -179,6 +181,10 @@ func TestCacheTellsTargetsApart(t *testing.T) {
 	for range 3 {
 		if !a.File(abi.ActExecute, "/w/x").Allow || a.Ask(&q).Allow {
 			t.Fatal("one got the other's answer")
+		}
+		root := Query{Action: abi.ActRead, Target: TargetHost}
+		if a.Ask(&root).Allow || !a.File(abi.ActRead, "").Allow {
+			t.Fatal("the root got the host's answer")
 		}
 	}
 }
@@ -337,6 +343,35 @@ func TestCacheForgetsByEpoch(t *testing.T) {
 	}
 }
 
+// What no longer holds makes room before anything that does, and two who store the
+// answer to one question at a time keep it once.
+func TestCacheWastesNoRoom(t *testing.T) {
+	a := NewAuthority(Principal{}, subject(r("/w", Write, "/w")), secrets()).Remember(CacheOptions{Entries: 1})
+	for round := range 3 {
+		for i := range ways {
+			a.File(abi.ActRead, fmt.Sprintf("/w/%d/%d", round, i))
+		}
+		a.Forget()
+	}
+	if got := a.Remembered(); got != (Remembered{Misses: 3 * ways}) {
+		t.Errorf("%+v", got)
+	}
+	a = NewAuthority(Principal{}, subject(r("/w", Write, "/w")), secrets()).Remember(CacheOptions{Entries: 1})
+	set := a.cache.set(0)
+	for range 3 {
+		a.decideFile(a.state.Load(), set, 0, abi.ActRead, "/w/f")
+	}
+	kept := 0
+	for i := range set.way {
+		if set.way[i].Load() != nil {
+			kept++
+		}
+	}
+	if kept != 1 {
+		t.Errorf("one answer takes %d places", kept)
+	}
+}
+
 // A change that fails changes nothing.
 func TestCacheFailedChange(t *testing.T) {
 	a := NewAuthority(Principal{}, subject(r("/w", Write, "/w")), nil).Remember(CacheOptions{})
@@ -395,20 +430,24 @@ func TestCacheKeepsNoLongText(t *testing.T) {
 }
 
 // blocking is a policy that waits in the middle of a decision.
-type blocking struct{ entered, leave chan struct{} }
+type blocking struct {
+	entered, leave chan struct{}
+	allow          bool
+}
 
 func (b *blocking) Decide(*Principal, *Query) Verdict {
 	b.entered <- struct{}{}
 	<-b.leave
-	return Verdict{Allow: true}
+	return Verdict{Allow: b.allow, Rule: "blocked"}
 }
 func (b *blocking) Describe() []string { return nil }
 
 // A decision that was under way when the rights changed neither answers nor is
 // remembered as an answer of the new rights.
 func TestCacheStoreRacesChange(t *testing.T) {
-	for _, other := range []bool{false, true} {
-		b := &blocking{make(chan struct{}), make(chan struct{})}
+	for i := range 4 {
+		other, allow := i&1 != 0, i&2 != 0
+		b := &blocking{make(chan struct{}), make(chan struct{}), allow}
 		a := NewAuthority(Principal{}, subject(r("/w", Write, "/w")), b).Remember(CacheOptions{})
 		ask := func() Decision {
 			if other {
@@ -419,13 +458,42 @@ func TestCacheStoreRacesChange(t *testing.T) {
 		answer := make(chan Decision)
 		go func() { answer <- ask() }()
 		<-b.entered
-		a.Rebind(&engine{forbids: func(*Principal, *Query) bool { return true }})
+		a.Rebind(&engine{forbids: func(*Principal, *Query) bool { return allow }})
 		close(b.leave)
 		if d := <-answer; d.Allow {
 			t.Errorf("allowed by policies that were gone before the answer: %+v", d)
 		}
+		if d := ask(); d.Allow == allow {
+			t.Errorf("an answer was remembered past its epoch: %+v", d)
+		}
+	}
+}
+
+// Rights that change while an answer is being looked up count.
+func TestCacheLookupRacesChange(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		a := NewAuthority(Principal{}, subject(r("/w", Write, "/w")), secrets()).Remember(CacheOptions{})
+		ask := func() Decision {
+			if other {
+				return a.Ask(&Query{Action: abi.ActConnect, Target: TargetEndpoint, Host: "h"})
+			}
+			return a.File(abi.ActRead, "/w/f")
+		}
+		var during func() // after the rights were looked at, before the answer is found
+		a.cache.hash = func(string) uint64 {
+			if f := during; f != nil {
+				during = nil
+				f()
+			}
+			return 0
+		}
+		ask()
+		during = func() { a.Rebind(&engine{forbids: func(*Principal, *Query) bool { return true }}) }
 		if d := ask(); d.Allow {
-			t.Errorf("an allow was remembered past its epoch: %+v", d)
+			t.Errorf("allowed by policies that were gone before the answer: %+v", d)
+		}
+		if during != nil || a.Remembered().Hits == 0 {
+			t.Error("the answer was not looked up")
 		}
 	}
 }
@@ -433,7 +501,7 @@ func TestCacheStoreRacesChange(t *testing.T) {
 // TestCacheHammer asks from many goroutines while rights come and go. An asker that
 // knows of a change must never get an allow from before it.
 func TestCacheHammer(t *testing.T) {
-	const askers, rounds = 4, 2000
+	const askers, rounds = 4, 1000
 	grants := [2]*Subject{subject(r("/w", Write, "/w")), subject(r("/w", Read, "/w"))}
 	for _, o := range []CacheOptions{{Entries: 1}, {}, {TTL: 50 * time.Microsecond}} {
 		a := NewAuthority(Principal{}, grants[0], secrets()).Remember(o)
@@ -467,7 +535,9 @@ func TestCacheHammer(t *testing.T) {
 			})
 		}
 		for i := 0; i < rounds || asked.Load() < 10*rounds; i++ {
-			time.Sleep(time.Microsecond) // the askers' turn
+			if i%8 == 0 {
+				time.Sleep(time.Microsecond) // the askers' turn
+			}
 			revoke := i%2 == 0
 			if !revoke {
 				phase.Add(1)
