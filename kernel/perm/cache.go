@@ -49,7 +49,9 @@ const (
 	maxEntries     = 1 << 20
 	defaultTTL     = 5 * time.Second
 
-	ways = 4
+	// ways is how many entries share a set. With four, 256 questions for 1,024
+	// entries meet so often that one in forty is evicted in turn for ever.
+	ways = 8
 
 	// maxEntryText bounds the text that one entry keeps. Paths are a guest's choice,
 	// and the memory is the kernel's.
@@ -57,7 +59,7 @@ const (
 )
 
 // cache is layer 4 of one process: decisions of layers 2 and 3, by what was asked.
-// It is set-associative, so that a question is looked for in four places. An entry
+// It is set-associative, so that a question is looked for in eight places. An entry
 // is written before it is published and never again, and its key is compared in
 // full: neither a torn read nor a collision can give one question another's answer.
 //
@@ -75,14 +77,14 @@ type cache struct {
 	stale     atomic.Uint64
 }
 
-// set is one cache line. Its counters stand in it because the line is at hand; one
-// counter for the whole cache would be fought over by every reader.
+// set is two cache lines: what readers look at, and what they write. One counter for
+// the whole cache would be fought over by every reader.
 type set struct {
 	way    [ways]atomic.Pointer[entry]
 	hits   atomic.Uint64
 	misses atomic.Uint64
 	hand   atomic.Uint32
-	_      [64 - 8*ways - 20]byte
+	_      [64 - 20]byte
 }
 
 // entry is one remembered decision. All but used is written before it is published.

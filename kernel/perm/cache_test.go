@@ -94,7 +94,7 @@ func TestCacheOff(t *testing.T) {
 }
 
 func TestCacheSize(t *testing.T) {
-	for n, want := range map[int]int{0: 1024, 1: 4, 4: 4, 5: 8, 1000: 1024, 1025: 2048, 1 << 30: 1 << 20} {
+	for n, want := range map[int]int{0: 1024, 1: 8, 8: 8, 9: 16, 1000: 1024, 1025: 2048, 1 << 30: 1 << 20} {
 		if got := (CacheOptions{Entries: n}).Size(); got != want {
 			t.Errorf("%d entries: %d", n, got)
 		}
@@ -205,7 +205,7 @@ func TestCacheEvictsWhatIsNotUsed(t *testing.T) {
 			t.Fatalf("%d was forgotten where there was room", i)
 		}
 	}
-	// The hand passes all four once and takes one; what is asked again and again
+	// The hand passes all of them once and takes one; what is asked again and again
 	// outlives a stream of what is asked once.
 	if ask("/w/new") {
 		t.Error("a question never asked was remembered")
