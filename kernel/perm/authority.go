@@ -69,28 +69,27 @@ func (a *Authority) File(act abi.Action, canonical string) Decision {
 func (a *Authority) Refusal(act abi.Action, canonical string) *Decision {
 	s, c := a.state.Load(), a.cache
 	if c == nil {
-		return a.decideFile(s, nil, 0, act, canonical)
+		return a.decideFile(s, 0, act, canonical)
 	}
 	h := c.fileHash(act, canonical)
-	set := c.set(h)
-	if e := c.file(set, h, s.epoch, act, canonical); e != nil && (e.refusal != nil || a.state.Load() == s) {
+	if e := c.file(h, s.epoch, act, canonical); e != nil && (e.refusal != nil || a.state.Load() == s) {
 		return e.refusal
 	}
-	return a.decideFile(a.state.Load(), set, h, act, canonical)
+	return a.decideFile(a.state.Load(), h, act, canonical)
 }
 
-// decideFile decides anew, and remembers it in set if there is one. What was allowed
+// decideFile decides anew, and remembers it if there is a cache. What was allowed
 // by rights that changed meanwhile is decided again, so that no answer that comes
 // after a change allows what the change took away.
-func (a *Authority) decideFile(s *state, set *set, h uint64, act abi.Action, canonical string) *Decision {
+func (a *Authority) decideFile(s *state, h uint64, act abi.Action, canonical string) *Decision {
 	for {
 		var tick uint64
-		if set != nil {
+		if a.cache != nil {
 			tick = a.cache.clock.now.Load()
 		}
 		refusal := refusal(s.file(&a.who, act, canonical))
-		if set != nil {
-			a.cache.keepFile(set, h, s.epoch, tick, act, canonical, refusal)
+		if a.cache != nil {
+			a.cache.keepFile(h, s.epoch, tick, act, canonical, refusal)
 		}
 		now := a.state.Load()
 		if refusal != nil || now == s {
@@ -141,13 +140,12 @@ func (a *Authority) ask(s *state, q *Query) *Decision {
 		return refusal(s.policy(&a.who, q))
 	}
 	h := c.otherHash(q)
-	set := c.set(h)
-	if e := c.other(set, h, s.epoch, q); e != nil {
+	if e := c.other(h, s.epoch, q); e != nil {
 		return e.refusal
 	}
 	tick := c.clock.now.Load()
 	d := refusal(s.policy(&a.who, q))
-	c.keepOther(set, h, s.epoch, tick, q, d)
+	c.keepOther(h, s.epoch, tick, q, d)
 	return d
 }
 

@@ -71,21 +71,40 @@ type cache struct {
 	seed  maphash.Seed
 	mask  uint64
 	clock clock
-	table atomic.Pointer[[]set] // nil until something is asked
+	table atomic.Pointer[table] // nil until something is asked
 
 	evictions atomic.Uint64
 	stale     atomic.Uint64
+	tallies   [tallies]tally
 }
 
-// set is two cache lines: what readers look at, and what they write. One counter for
-// the whole cache would be fought over by every reader.
-type set struct {
-	way    [ways]atomic.Pointer[entry]
+// table is the room for entries: by set, the ways that readers look at and the hand
+// of the clock that finds room.
+type table struct {
+	sets  []set
+	hands []atomic.Uint32
+}
+
+// set is one cache line.
+type set [ways]atomic.Pointer[entry]
+
+// home is the bit of a hash from which on it says where in its set an entry would
+// best be, and share the one that says in which tally it is counted. A reader looks
+// in the best place first, and mostly need not look further.
+const (
+	home  = 56
+	share = 60
+)
+
+// tally counts a share of the questions. A reader who shares a cache with others
+// meets few of them in one of these.
+type tally struct {
 	hits   atomic.Uint64
 	misses atomic.Uint64
-	hand   atomic.Uint32
-	_      [64 - 20]byte
+	_      [64 - 16]byte
 }
+
+const tallies = 1 << (64 - share)
 
 // entry is one remembered decision. All but used is written before it is published.
 type entry struct {
@@ -109,19 +128,18 @@ func newCache(o CacheOptions) *cache {
 	return c
 }
 
-// set returns where what hashes to h belongs. The first question makes the table.
-func (c *cache) set(h uint64) *set {
-	t := c.table.Load()
-	if t == nil {
-		t = c.makeTable()
+// room returns the table, which the first question makes.
+func (c *cache) room() *table {
+	if t := c.table.Load(); t != nil {
+		return t
 	}
-	return &(*t)[h&c.mask]
+	return c.makeRoom()
 }
 
-func (c *cache) makeTable() *[]set {
-	t := make([]set, c.mask+1)
-	if c.table.CompareAndSwap(nil, &t) {
-		return &t
+func (c *cache) makeRoom() *table {
+	t := &table{sets: make([]set, c.mask+1), hands: make([]atomic.Uint32, c.mask+1)}
+	if c.table.CompareAndSwap(nil, t) {
+		return t
 	}
 	return c.table.Load()
 }
@@ -159,9 +177,10 @@ func same(a, b *Query) bool {
 }
 
 // file looks for a decision on a file that holds in epoch.
-func (c *cache) file(s *set, h, epoch uint64, act abi.Action, canonical string) *entry {
-	for i := range s.way {
-		e := s.way[i].Load()
+func (c *cache) file(h, epoch uint64, act abi.Action, canonical string) *entry {
+	s := &c.room().sets[h&c.mask]
+	for i := range uint64(ways) {
+		e := s[(h>>home+i)%ways].Load()
 		if e == nil || e.hash != h || e.action != act || e.path != canonical || e.other != nil {
 			continue
 		}
@@ -169,17 +188,18 @@ func (c *cache) file(s *set, h, epoch uint64, act abi.Action, canonical string) 
 			c.stale.Add(1)
 			break
 		}
-		e.use(s)
+		c.use(e)
 		return e
 	}
-	s.misses.Add(1)
+	c.tallies[h>>share].misses.Add(1)
 	return nil
 }
 
 // other looks for a decision on what is not a file.
-func (c *cache) other(s *set, h, epoch uint64, q *Query) *entry {
-	for i := range s.way {
-		e := s.way[i].Load()
+func (c *cache) other(h, epoch uint64, q *Query) *entry {
+	s := &c.room().sets[h&c.mask]
+	for i := range uint64(ways) {
+		e := s[(h>>home+i)%ways].Load()
 		if e == nil || e.hash != h || e.other == nil || !same(e.other, q) {
 			continue
 		}
@@ -187,46 +207,45 @@ func (c *cache) other(s *set, h, epoch uint64, q *Query) *entry {
 			c.stale.Add(1)
 			break
 		}
-		e.use(s)
+		c.use(e)
 		return e
 	}
-	s.misses.Add(1)
+	c.tallies[h>>share].misses.Add(1)
 	return nil
 }
 
 // use counts a hit.
-func (e *entry) use(s *set) {
+func (c *cache) use(e *entry) {
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	s.hits.Add(1)
+	c.tallies[e.hash>>share].hits.Add(1)
 }
 
 // keep publishes e. It takes the place of the same question's last answer, else of
 // nothing or of what no longer holds, else of what was not used since the hand
 // went by.
-func (c *cache) keep(s *set, e *entry) {
+func (c *cache) keep(e *entry) {
 	c.clock.touch()
+	t := c.room()
+	s := &t.sets[e.hash&c.mask]
 	slot := -1
-	for i := range s.way {
-		old := s.way[i].Load()
-		if old == nil {
-			slot = i
-			continue
-		}
-		if e.replaces(old) {
+	for k := range uint64(ways) {
+		i := int((e.hash>>home + k) % ways)
+		old := s[i].Load()
+		if old != nil && e.replaces(old) {
 			slot = i
 			break
 		}
-		if old.epoch < e.epoch || c.clock.expired(old.tick) {
+		if slot < 0 && (old == nil || old.epoch < e.epoch || c.clock.expired(old.tick)) {
 			slot = i
 		}
 	}
 	if slot < 0 {
-		slot = s.victim()
+		slot = s.victim(&t.hands[e.hash&c.mask])
 		c.evictions.Add(1)
 	}
-	s.way[slot].Store(e)
+	s[slot].Store(e)
 }
 
 // replaces reports whether e and old answer one question.
@@ -238,27 +257,27 @@ func (e *entry) replaces(old *entry) bool {
 }
 
 // victim is where the hand comes to rest: it passes what was used once.
-func (s *set) victim() int {
+func (s *set) victim(hand *atomic.Uint32) int {
 	for range 2 * ways {
-		i := int(s.hand.Add(1)-1) % ways
-		if e := s.way[i].Load(); e == nil || !e.used.Swap(false) {
+		i := int(hand.Add(1)-1) % ways
+		if e := s[i].Load(); e == nil || !e.used.Swap(false) {
 			return i
 		}
 	}
-	return int(s.hand.Add(1)-1) % ways // all are being used as fast as it goes
+	return int(hand.Add(1)-1) % ways // all are being used as fast as it goes
 }
 
 // keepFile remembers the answer to a question about a file.
-func (c *cache) keepFile(s *set, h, epoch, tick uint64, act abi.Action, canonical string, refusal *Decision) {
+func (c *cache) keepFile(h, epoch, tick uint64, act abi.Action, canonical string, refusal *Decision) {
 	if len(canonical)+refusal.size() > maxEntryText {
 		return
 	}
 	// The path may be a part of something longer, which would stay with it.
-	c.keep(s, &entry{hash: h, epoch: epoch, tick: tick, action: act, path: strings.Clone(canonical), refusal: refusal})
+	c.keep(&entry{hash: h, epoch: epoch, tick: tick, action: act, path: strings.Clone(canonical), refusal: refusal})
 }
 
 // keepOther remembers the answer to any other question.
-func (c *cache) keepOther(s *set, h, epoch, tick uint64, q *Query, refusal *Decision) {
+func (c *cache) keepOther(h, epoch, tick uint64, q *Query, refusal *Decision) {
 	n := refusal.size() + len(q.Path) + len(q.Guest) + len(q.Host) + len(q.Name) + len(q.Kind) + len(q.Address.Zone())
 	for _, a := range q.Argv {
 		n += 16 + len(a)
@@ -272,7 +291,7 @@ func (c *cache) keepOther(s *set, h, epoch, tick uint64, q *Query, refusal *Deci
 	for i := range k.Argv {
 		k.Argv[i] = strings.Clone(k.Argv[i])
 	}
-	c.keep(s, &entry{hash: h, epoch: epoch, tick: tick, action: q.Action, other: &k, refusal: refusal})
+	c.keep(&entry{hash: h, epoch: epoch, tick: tick, action: q.Action, other: &k, refusal: refusal})
 }
 
 // size is how much text d keeps.
@@ -294,11 +313,9 @@ type Remembered struct {
 // remembered adds up.
 func (c *cache) remembered() Remembered {
 	r := Remembered{Evictions: c.evictions.Load(), Stale: c.stale.Load()}
-	if t := c.table.Load(); t != nil {
-		for i := range *t {
-			r.Hits += (*t)[i].hits.Load()
-			r.Misses += (*t)[i].misses.Load()
-		}
+	for i := range c.tallies {
+		r.Hits += c.tallies[i].hits.Load()
+		r.Misses += c.tallies[i].misses.Load()
 	}
 	return r
 }

@@ -357,13 +357,13 @@ func TestCacheWastesNoRoom(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	a = NewAuthority(Principal{}, subject(r("/w", Write, "/w")), secrets()).Remember(CacheOptions{Entries: 1})
-	set := a.cache.set(0)
+	set := &a.cache.room().sets[0]
 	for range 3 {
-		a.decideFile(a.state.Load(), set, 0, abi.ActRead, "/w/f")
+		a.decideFile(a.state.Load(), 0, abi.ActRead, "/w/f")
 	}
 	kept := 0
-	for i := range set.way {
-		if set.way[i].Load() != nil {
+	for i := range set {
+		if set[i].Load() != nil {
 			kept++
 		}
 	}
@@ -422,7 +422,7 @@ func TestCacheKeepsNoLongText(t *testing.T) {
 	}
 	for i := range a.cache.mask + 1 {
 		for w := range ways {
-			if (*a.cache.table.Load())[i].way[w].Load() != nil {
+			if a.cache.table.Load().sets[i][w].Load() != nil {
 				t.Error("something was kept")
 			}
 		}
