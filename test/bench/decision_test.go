@@ -43,6 +43,16 @@ func decisionPaths() []string {
 	return out
 }
 
+// again are the same paths in other memory, as a walk makes them: what compares them
+// cannot do it by address.
+func again(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		out = append(out, strings.Clone(p))
+	}
+	return out
+}
+
 // decisionSubject is what `--read` of some directories and `--write` of one make.
 func decisionSubject() *perm.Subject {
 	spec := perm.SubjectSpec{Caps: abi.Caps(abi.CapFileRead, abi.CapFileWrite)}
@@ -111,6 +121,7 @@ func share(b *testing.B, n int, loop func(worker, iterations int)) {
 // goroutines ask as one process, in "each" each as its own.
 func BenchmarkDecisionHit(b *testing.B) {
 	paths := decisionPaths()
+	asks := again(paths)
 	subject, engine := decisionSubject(), policies(50)
 	authority := func() *perm.Authority {
 		return perm.NewAuthority(perm.Principal{}, subject, engine).Remember(perm.CacheOptions{})
@@ -122,7 +133,7 @@ func BenchmarkDecisionHit(b *testing.B) {
 				a := authority()
 				share(b, n, func(w, n int) {
 					for i := range n {
-						a.Refusal(abi.ActRead, paths[(i+37*w)%asked])
+						a.Refusal(abi.ActRead, asks[(i+37*w)%asked])
 					}
 				})
 				if c := a.Remembered(); c.Misses > uint64(b.N/100+10*asked) {
@@ -136,7 +147,7 @@ func BenchmarkDecisionHit(b *testing.B) {
 				}
 				share(b, n, func(w, n int) {
 					for i := range n {
-						each[w].Refusal(abi.ActRead, paths[(i+37*w)%asked])
+						each[w].Refusal(abi.ActRead, asks[(i+37*w)%asked])
 					}
 				})
 			})
@@ -144,9 +155,12 @@ func BenchmarkDecisionHit(b *testing.B) {
 				c := otter.Must(&otter.Options[string, perm.Decision]{MaximumSize: 1024, ExpiryCalculator: otter.ExpiryWriting[string, perm.Decision](ttl)})
 				defer c.StopAllGoroutines()
 				plain := perm.NewAuthority(perm.Principal{}, subject, engine)
+				for _, p := range paths {
+					c.Set(p, plain.File(abi.ActRead, p))
+				}
 				share(b, n, func(w, n int) {
 					for i := range n {
-						p := paths[(i+37*w)%asked]
+						p := asks[(i+37*w)%asked]
 						if _, ok := c.GetIfPresent(p); !ok {
 							c.Set(p, plain.File(abi.ActRead, p))
 						}
@@ -166,7 +180,7 @@ func BenchmarkDecisionHit(b *testing.B) {
 				c.Wait()
 				share(b, n, func(w, n int) {
 					for i := range n {
-						p := paths[(i+37*w)%asked]
+						p := asks[(i+37*w)%asked]
 						if _, ok := c.Get(p); !ok {
 							c.SetWithTTL(p, plain.File(abi.ActRead, p), 1, ttl)
 						}
