@@ -273,7 +273,7 @@ func (c *cache) keepFile(h, epoch, tick uint64, act abi.Action, canonical string
 		return
 	}
 	// The path may be a part of something longer, which would stay with it.
-	c.keep(&entry{hash: h, epoch: epoch, tick: tick, action: act, path: strings.Clone(canonical), refusal: refusal})
+	c.keep(&entry{hash: h, epoch: epoch, tick: tick, action: act, path: strings.Clone(canonical), refusal: refusal.cached()})
 }
 
 // keepOther remembers the answer to any other question.
@@ -291,7 +291,17 @@ func (c *cache) keepOther(h, epoch, tick uint64, q *Query, refusal *Decision) {
 	for i := range k.Argv {
 		k.Argv[i] = strings.Clone(k.Argv[i])
 	}
-	c.keep(&entry{hash: h, epoch: epoch, tick: tick, action: q.Action, other: &k, refusal: refusal})
+	c.keep(&entry{hash: h, epoch: epoch, tick: tick, action: q.Action, other: &k, refusal: refusal.cached()})
+}
+
+// cached returns d as it is answered from memory.
+func (d *Decision) cached() *Decision {
+	if d == nil {
+		return nil
+	}
+	c := *d
+	c.Cached = true
+	return &c
 }
 
 // size is how much text d keeps.

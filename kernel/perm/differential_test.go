@@ -346,6 +346,7 @@ func scenario(d dice, n int, seen *[NumReasons]int, extra ...string) error {
 			} else {
 				got = a.File(act, path)
 			}
+			got.Cached = false
 			v := verdict{got.Layer, got.Reason, got.Errno, ""}
 			if got.Reason == Denied || got.Reason == Forbidden {
 				v.rule = got.Rule
