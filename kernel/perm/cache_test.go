@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,8 +159,10 @@ func TestCacheTellsQueriesApart(t *testing.T) {
 				a.cache.hash = func(string) uint64 { return 0 }
 			}
 			q := base()
-			if !a.Ask(&q).Allow || !a.Ask(&q).Allow {
-				t.Errorf("%s: the question itself was refused", name)
+			for range 2 {
+				if !a.Ask(&q).Allow {
+					t.Errorf("%s: the question itself was refused", name)
+				}
 			}
 			change(&q)
 			if a.Ask(&q).Allow {
@@ -405,6 +408,27 @@ func TestCacheOfRecycledPid(t *testing.T) {
 	if second.File(abi.ActWrite, "/w/f").Allow {
 		t.Error("an answer of the process before")
 	}
+}
+
+// A timer that is still to fire does not hold the entries of a process that is gone.
+func TestCacheGoesWithItsProcess(t *testing.T) {
+	a := NewAuthority(Principal{}, subject(r("/w", Write, "/w")), nil).Remember(CacheOptions{TTL: time.Hour})
+	a.File(abi.ActWrite, "/w/f")
+	if !a.cache.clock.running.Load() {
+		t.Fatal("the clock does not run")
+	}
+	gone := make(chan struct{})
+	runtime.AddCleanup(a.cache.table.Load(), func(c chan struct{}) { close(c) }, gone)
+	a = nil
+	for range 100 {
+		runtime.GC()
+		select {
+		case <-gone:
+			return
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	t.Error("the table is still there")
 }
 
 // What an entry keeps is bounded, whatever a guest asks for.

@@ -3,6 +3,7 @@ package perm
 import (
 	"sync/atomic"
 	"time"
+	"weak"
 )
 
 // lifetime is how many ticks of the clock an entry lives.
@@ -34,9 +35,16 @@ func (c *clock) touch() {
 	}
 }
 
-// start waits for the next tick. The timer holds the clock and not the cache, so
-// that a dead process's entries go at once.
-func (c *clock) start() { time.AfterFunc(c.period, c.tick) }
+// start waits for the next tick. The timer does not hold the clock, nor the cache
+// that it is a part of, so that a dead process's entries go at once.
+func (c *clock) start() {
+	w := weak.Make(c)
+	time.AfterFunc(c.period, func() {
+		if c := w.Value(); c != nil {
+			c.tick()
+		}
+	})
+}
 
 func (c *clock) tick() {
 	c.now.Add(1)
