@@ -206,11 +206,11 @@ func (p *Process) makeReport() *Report {
 			Syscalls: kp.Syscalls.Load(), Denials: total,
 			BytesRead: kp.BytesRead.Load(), BytesWritten: kp.BytesWritten.Load(), Events: kp.Emitted.Load(),
 		},
+		Decisions: Decisions(kp.Authority().Remembered()),
 		Cleanup: Cleanup{
 			ResourcesFreed: sum.Freed.Count, BytesFreed: sum.Freed.Bytes, ByType: map[string]uint64{},
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,
 		},
-		Decisions:   Decisions(kp.Authority().Remembered()),
 		View:        append(p.view.entries(), listenEntries(&p.spec, p.listening)...),
 		Enforcement: p.enforcement(),
 		Captured:    p.captured,
