@@ -11,6 +11,8 @@ const (
 	xterm      = "golang.org/x/term"
 	goleak     = "go.uber.org/goleak"
 	testscript = "github.com/rogpeppe/go-internal"
+	otter      = "github.com/maypok86/otter/v2"
+	ristretto  = "github.com/dgraph-io/ristretto/v2"
 )
 
 // room is one row of the lattice: a package, what of this module it may import,
@@ -137,6 +139,8 @@ var testOnly = map[string][]string{
 	testscript: {"test/script", "ui/cli"},
 	wazero:     {"guest/wasm/...", "test/bench", "test/conformance", "examples"},
 	xsys:       {"..."},
+	otter:      {"test/bench"},
+	ristretto:  {"test/bench"},
 }
 
 // planned are rows whose package a later change brings. A row leaves this list

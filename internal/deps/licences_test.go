@@ -26,6 +26,10 @@ var allowed = []struct{ module, spdx, purpose string }{
 	{"github.com/inconshreveable/mousetrap", "Apache-2.0", "cobra's, on Windows only"},
 	{goleak, "MIT", "tests: goroutines that outlive their owner"},
 	{testscript, "BSD-3-Clause", "tests: scripts of the command line"},
+	{otter, "Apache-2.0", "benchmarks: what the decision cache is compared with"},
+	{ristretto, "Apache-2.0", "benchmarks: what the decision cache is compared with"},
+	{"github.com/cespare/xxhash/v2", "MIT", "benchmarks: ristretto's"},
+	{"github.com/dustin/go-humanize", "MIT", "benchmarks: ristretto's"},
 	{"golang.org/x/tools", "BSD-3-Clause", "tests: testscript's archives"},
 	{"golang.org/x/mod", "BSD-3-Clause", "tests: testscript's archives"},
 }
