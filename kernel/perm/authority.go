@@ -20,12 +20,13 @@ type Authority struct {
 type state struct {
 	subject *Subject
 	engine  Engine // nil for none
+	epoch   uint64 // 1 for the first, one more with each change
 }
 
 // NewAuthority binds who to s and, if it is not nil, to e.
 func NewAuthority(who Principal, s *Subject, e Engine) *Authority {
 	a := &Authority{who: who}
-	a.state.Store(&state{subject: s, engine: e})
+	a.state.Store(&state{subject: s, engine: e, epoch: 1})
 	return a
 }
 
@@ -34,6 +35,10 @@ func (a *Authority) Who() *Principal { return &a.who }
 
 // Subject returns the credentials as they are now.
 func (a *Authority) Subject() *Subject { return a.state.Load().subject }
+
+// Epoch numbers what the process may do: it is never 0 and grows with each change.
+// What was decided under an epoch holds while that is the epoch.
+func (a *Authority) Epoch() uint64 { return a.state.Load().epoch }
 
 // File decides layers 2 to 4: act on the canonical path of a handle.
 func (a *Authority) File(act abi.Action, canonical string) Decision {
@@ -81,6 +86,6 @@ func (a *Authority) Change(next func(*Subject) (*Subject, error)) error {
 	if err != nil {
 		return err
 	}
-	a.state.Store(&state{subject: subject, engine: s.engine})
+	a.state.Store(&state{subject: subject, engine: s.engine, epoch: s.epoch + 1})
 	return nil
 }
