@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/agentos-kernel/agentos/internal/control"
@@ -210,7 +211,7 @@ func (p *Process) makeReport() *Report {
 			ResourcesFreed: sum.Freed.Count, BytesFreed: sum.Freed.Bytes, ByType: map[string]uint64{},
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,
 		},
-		View:        append(p.view.entries(), listenEntries(&p.spec, p.listening)...),
+		View:        slices.Concat(p.view.entries(), listenEntries(&p.spec, p.listening), p.liveEntries()),
 		Enforcement: p.enforcement(),
 		Captured:    p.captured,
 		Degraded:    append(append(p.k.Degraded(), p.k.missing(&p.spec, p.domain)...), p.missing...),

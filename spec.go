@@ -63,9 +63,10 @@ const (
 	GrantWrite
 	GrantDeny
 	GrantOverlay // reading passes through; writes are captured and reach the host only when they are committed
+	GrantAllow   // a capability that is not of paths
 )
 
-var grantFlags = [...]string{"--read", "--write", "--deny", "--overlay"}
+var grantFlags = [...]string{"--read", "--write", "--deny", "--overlay", "--allow"}
 
 // Flag returns the command-line flag that gives k.
 func (k GrantKind) Flag() string {
@@ -86,6 +87,8 @@ type Grant struct {
 	// it is given here.
 	Guest  string
 	Source string // where it was asked for: "flag", "manifest:12"; for reports
+
+	Capability abi.Capability // of GrantAllow, which has neither Host nor Guest
 }
 
 // Limits bound a run. Zero means the default that the field names.

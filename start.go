@@ -44,6 +44,7 @@ type Process struct {
 	unsubscribe func() error // ends the subscription to events
 	missing     []string     // what the run goes without
 	listening   []string     // set while the process is initialized
+	changes     changes      // made while it runs
 	captured    int          // changes that its overlays hold; set when it is dead
 
 	reported chan struct{} // closed when report is there

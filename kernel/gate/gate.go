@@ -95,8 +95,8 @@ type Gate struct {
 	// answered says that the call was performed and only its slice given up.
 	answered bool
 	epoch    uint64 // that the call is decided under
-	channel  bool // the call waits for its channel
-	moved    int  // bytes that it has moved so far
+	channel  bool   // the call waits for its channel
+	moved    int    // bytes that it has moved so far
 
 	watches []watch // changed on the vCPU, and at last by the release
 
@@ -174,13 +174,14 @@ func (g *Gate) enter(row *abi.Row, c *abi.Call) bool {
 	return false
 }
 
-// admit asks layer 1, and whether the descriptor is still good for the call.
+// admit asks layer 1, and whether the descriptor is still good for the call. A poll has
+// its descriptors in a list, and asks for each.
 func admit(p *proc.Process, row *abi.Row, c *abi.Call, epoch uint64) abi.Errno {
 	if !p.Subject().Allows(row.Capability) {
 		p.SetCall(c)
 		return p.Deny(p.Subject().Capability(row), c.Path, "")
 	}
-	if row.Touches == abi.ObjDescriptor && !p.FDs().Fresh(c.FD, epoch) {
+	if row.Touches == abi.ObjDescriptor && c.Nr != abi.SysPoll && !p.FDs().Fresh(c.FD, epoch) {
 		return p.Recheck(c, c.FD, epoch)
 	}
 	return abi.OK

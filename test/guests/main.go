@@ -43,6 +43,7 @@ var behaviours = map[string]func([]string) error{
 	"exit":       exit,
 	"fill":       fill,
 	"forget":     forget,
+	"gaze":       gaze,
 	"hungry":     hungry,
 	"ls":         ls,
 	"mkdir":      func(a []string) error { return os.MkdirAll(a[0], 0o777) },
@@ -111,6 +112,62 @@ func fill(a []string) error {
 			return fmt.Errorf("after %d bytes: %w", n, err)
 		}
 	}
+}
+
+// gaze reads the file a[0] over and over, through a descriptor that stays open, by its
+// path, and by what a listing and its size tell, until a[1] exists. What it saw that
+// it should not have is what holds "secret".
+func gaze(a []string) error {
+	f, err := os.Open(a[0])
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(a[0]))
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	var seen, refused, reopened, leaks int
+	note := func(b []byte, err error) {
+		switch {
+		case strings.Contains(string(b), "secret"):
+			leaks++
+		case err != nil && !errors.Is(err, io.EOF):
+			refused++
+		case len(b) > 0:
+			seen++
+		}
+	}
+	buf := make([]byte, 64)
+	for {
+		if _, err := os.Stat(a[1]); err == nil {
+			break
+		}
+		for range 20 {
+			n, err := f.ReadAt(buf, 0)
+			note(buf[:n], err)
+			b, err := os.ReadFile(a[0])
+			note(b, err)
+			if st, err := f.Stat(); err == nil && st.Size() > 100 {
+				leaks++
+			}
+			if st, err := os.Stat(a[0]); err == nil && st.Size() > 100 {
+				leaks++
+			}
+			if g, err := os.Open(a[0]); err == nil {
+				reopened++
+				n, err := g.Read(buf)
+				note(buf[:n], err)
+				_ = g.Close() // only read from
+			}
+			if _, err := dir.Seek(0, io.SeekStart); err == nil {
+				names, err := dir.Readdirnames(-1)
+				note([]byte(strings.Join(names, " ")), err)
+			}
+		}
+	}
+	fmt.Printf("seen %t refused %t reopened %t leaks %d\n", seen > 0, refused > 0, reopened > 0, leaks)
+	return nil
 }
 
 // forget opens files until that is refused, closes none, and ends well.

@@ -27,7 +27,7 @@ type FS struct {
 	info   fs.FileInfo
 	name   string // of the granted file in root, "" for a directory
 	path   string
-	write  bool
+	write  atomic.Bool
 	hidden []hidden
 	closed atomic.Bool
 }
@@ -84,7 +84,8 @@ func Open(path string, opts Options) (*FS, error) {
 	if err != nil {
 		return nil, refuse(reasonOf(err), err)
 	}
-	f := &FS{info: fi, path: real, write: opts.Write}
+	f := &FS{info: fi, path: real}
+	f.write.Store(opts.Write)
 	dir := real
 	switch typeOf(fi) {
 	case abi.TypeDirectory:
