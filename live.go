@@ -83,7 +83,7 @@ func (p *Process) Grant(ctx context.Context, grants ...Grant) (*LiveChange, erro
 		return nil, refuse("UNENFORCED", "grant", "what a native program can see is fixed when it starts", "start it again with the grant", nil)
 	}
 	if s := p.p.State(); !s.Schedulable() && s != proc.Stopped {
-		return nil, refuse("NOT-LIVE", "grant", "the program has not started yet", "try again in a moment", nil)
+		return nil, refuse("NOT-STARTED", "grant", "the program has not started yet", "try again in a moment", nil)
 	}
 	var prepared []widening
 	defer func() {

@@ -109,6 +109,37 @@ func (h handler) Kill(pid abi.PID) error {
 	return ended(h.p.Kill())
 }
 
+// Change gives or takes grants.
+func (h handler) Change(ctx context.Context, r control.Request) ([]byte, error) {
+	grants := make([]Grant, len(r.Grants))
+	for i, g := range r.Grants {
+		grants[i] = Grant{Host: g.Host, Guest: g.Guest}
+		switch g.Kind {
+		case control.KindWrite:
+			grants[i].Kind = GrantWrite
+		case control.KindAllow:
+			grants[i].Kind = GrantAllow
+			grants[i].Capability, _ = abi.ParseCapability(g.Capability) // the request was checked
+		}
+	}
+	var change *LiveChange
+	var err error
+	if r.Op == control.OpRevoke {
+		change, err = h.p.Revoke(ctx, RevokeOptions{Hard: r.Hard}, grants...)
+	} else {
+		change, err = h.p.Grant(ctx, grants...)
+	}
+	var se *StartError
+	if errors.As(err, &se) {
+		err = &control.Error{Code: se.Code, Message: se.Problem, Where: se.Where, Fix: se.Fix}
+	}
+	if change == nil {
+		return nil, ended(err)
+	}
+	body, jerr := json.Marshal(change)
+	return body, errors.Join(ended(err), jerr)
+}
+
 // ended gives ErrEnded its error number on the wire.
 func ended(err error) error {
 	if errors.Is(err, ErrEnded) {

@@ -72,6 +72,9 @@ func codes() []codeRow {
 		{CodeState, "125", "The state directory cannot be used, and the command needs it.", "The message says what is wrong with it; $AGENTOS_STATE names another."},
 		{CodeNoRun, "125", "No run has that id.", "`agentos runs` lists those that there are."},
 		{CodeControl, "125", "The kernel of a run cannot be reached.", "It may just have ended; `agentos ps` lists the live ones."},
+		{"AGENTOS-NOT-GRANTED", "125", "What was to be revoked is nothing that the program has.", "The report's view says what it has; name the path as the host or the program has it."},
+		{"AGENTOS-CANNOT-RECALL", "125", "A native program cannot be made to give back what it has opened, mapped, or been shown; nothing was changed.", "`agentos revoke --hard` ends it."},
+		{"AGENTOS-NOT-STARTED", "125", "The program of the run has not started yet, and cannot be given more.", "Try again in a moment."},
 		{CodeSetup, "125", "The kernel could not prepare the run.", "The message says what failed."},
 		{CodeInterrupted, "128+N", "A signal came before the program had started.", "Nothing ran."},
 		{CodeDemo, "1", "A program of the demonstration did not end as it should have.", "Please report it, with the output."},
@@ -90,6 +93,7 @@ func codes() []codeRow {
 		{"AGENTOS-DENIED-READ-ONLY", "", "Layer 2: the grant that covers the path only reads.", "--write PATH."},
 		{"AGENTOS-DENIED-DENIED", "", "Layer 2: --deny covers the path.", "Take the --deny away."},
 		{"AGENTOS-DENIED-PROTECTED", "", "Layer 2: the file makes other programs run code, so that a write grant around it does not cover it.", "--unprotect PATH."},
+		{"AGENTOS-DENIED-REVOKED", "", "Layer 2: the path was granted and taken back while the program ran.", "`agentos grant RUN --read PATH` gives it back."},
 		{"AGENTOS-DENIED-HIDDEN", "", "Layer 2: the path exists on the host, and the program cannot see it.", "--read PATH."},
 		{"AGENTOS-DENIED-LIMIT", "", "A limit refused the operation.", "The flag of that limit: --memory, --disk, --files, --output, --pids."},
 	}
