@@ -24,11 +24,15 @@ type cell struct {
 	thread  *thread // nil once retired, and without namespaces
 	init    *member // nil without namespaces
 	starter *member
+	gate    *gate         // of the starter's filter; nil without listeners, and once a tree has it
 	group   *cgroup.Group // nil where none can be made
 	stage   stage
 	plan    *plan      // that it was made by, nil for none
 	root    *view.Root // nil without namespaces, and once sealed
 	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
+	sealed  bool       // ahead of its job; the next two are set then
+	space   *os.File   // a handle on the private space, nil if there is none
+	ruleset *os.File   // nil without Landlock, and once a job has it
 	watch   supervision
 	pinned  int           // processors that the tree may use, 0 for all
 	counted bool          // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
@@ -72,7 +76,13 @@ func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
 	if err = c.thread.do(func() error { return c.prepare(trees) }); err != nil {
 		return nil, err
 	}
+	if c.sealed {
+		c.retire() // nothing is left to be done there
+	}
 	if err = c.enroll(); err != nil {
+		return nil, err
+	}
+	if err = c.bind(); err != nil {
 		return nil, err
 	}
 	u, err := c.usage()
@@ -114,7 +124,7 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		attr.CgroupFD, attr.UseCgroupFD = c.group.Fd()
 	}
 	if !c.l.namespaces {
-		c.starter, err = fork(c.l.starterImage, "/proc", "starter", attr)
+		c.starter, err = fork(c.l.starterImage, "/proc", "starter", true, attr)
 		return err
 	}
 	if c.plan != nil {
@@ -147,21 +157,26 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		return err
 	}
 	if !c.stage.hasProc() {
-		return c.mountProc("\x00")
+		if err := c.mountProc("\x00"); err != nil {
+			return err
+		}
+	}
+	if c.stage.plain && c.root != nil {
+		return c.sealAhead()
 	}
 	return nil
 }
 
 // forkBoth starts the stubs, which are executed through the host's /proc.
 func (c *cell) forkBoth(attr *syscall.SysProcAttr, proc string) (err error) {
-	if c.init, err = fork(c.l.initImage, proc, "init", attr); err != nil {
+	if c.init, err = fork(c.l.initImage, proc, "init", false, attr); err != nil {
 		return err
 	}
 	if attr, err = c.l.starterAttr(attr); err != nil {
 		return err
 	}
 	c.counted = attr.Cloneflags != 0
-	if c.starter, err = fork(c.l.starterImage, proc, "starter", attr); err != nil {
+	if c.starter, err = fork(c.l.starterImage, proc, "starter", true, attr); err != nil {
 		return err
 	}
 	c.mounts, err = os.Open(proc + "/thread-self/ns/mnt")
@@ -239,6 +254,14 @@ func (c *cell) close() error { return errors.Join(c.end(), c.clear()) }
 // in which the run is over already.
 func (c *cell) clear() error {
 	var errs []error
+	if c.gate != nil {
+		errs = append(errs, c.gate.close())
+	}
+	for _, m := range []*member{c.starter, c.init} {
+		if m != nil {
+			errs = append(errs, m.close())
+		}
+	}
 	if c.group != nil {
 		errs = append(errs, c.group.Close())
 	}
@@ -252,7 +275,8 @@ func (c *cell) end() error {
 		errs = append(errs, c.thread.do(c.root.Close))
 		c.root = nil
 	}
-	errs = append(errs, closeFile(c.queues))
+	errs = append(errs, closeFile(c.queues), closeFile(c.space), closeFile(c.ruleset))
+	c.space, c.ruleset = nil, nil
 	c.retire()
 	if c.init != nil || c.starter != nil {
 		errs = append(errs, c.kill())
@@ -265,7 +289,7 @@ func (c *cell) end() error {
 			errs = append(errs, m.kill())
 		}
 		<-m.gone
-		errs = append(errs, m.err, m.close())
+		errs = append(errs, m.err)
 	}
 	if c.init == nil && c.group != nil {
 		// Nothing but the emptiness of the group says that everyone is dead.

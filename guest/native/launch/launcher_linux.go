@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +46,8 @@ type Launcher struct {
 	groups       *cgroup.Host
 	filter       []unix.SockFilter
 	listenFlags  uint64
-	landlock     int // ABI
+	landlock     int    // ABI
+	mostFiles    uint64 // that a process may be allowed to have open
 	initImage    *os.File
 	starterImage *os.File
 	ready        chan *cell
@@ -75,6 +78,9 @@ func New(o Options) (_ *Launcher, err error) {
 		return nil, err
 	}
 	l.landlock = landlock.ABI()
+	if l.mostFiles, err = mostFiles(); err != nil {
+		return nil, err
+	}
 	l.groups = cgroup.Probe(o.Name)
 	if err := l.probe(); err != nil {
 		return nil, err
@@ -112,10 +118,10 @@ func (l *Launcher) take(ctx context.Context, s stage) (*cell, error) {
 	for {
 		select {
 		case c := <-l.ready:
-			if c.stage.key == s.key && c.plan == p {
+			if c.stage.key == s.key && c.plan == p && c.fits(&s) {
 				return c, nil
 			}
-			if err := c.close(); err != nil { // made for another view
+			if err := c.close(); err != nil { // made for another view, or another kind of job
 				return nil, err
 			}
 			continue
@@ -148,11 +154,23 @@ func (l *Launcher) refill(s stage) bool {
 // one takes as long as to run a small program, and would slow that down.
 const lull = 20 * time.Millisecond
 
+// polite is how long it waits then for those who wait for the run.
+const polite = time.Millisecond
+
+// pause waits, unless the launcher is closed.
+func (l *Launcher) pause(d time.Duration) {
+	select {
+	case <-l.closing:
+	case <-time.After(d):
+	}
+}
+
 // fill makes cells until there are enough. One that cannot be made is not missed: the
 // next run makes its own, and has the error.
 func (l *Launcher) fill() {
 	select {
 	case <-l.ended:
+		l.pause(polite)
 	case <-l.closing:
 	case <-time.After(lull):
 	}
@@ -292,4 +310,17 @@ func (l *Launcher) tryNamespaces() error {
 		}
 		return nil
 	})
+}
+
+// mostFiles returns the highest limit of open files that this kernel takes.
+func mostFiles() (uint64, error) {
+	b, err := os.ReadFile("/proc/sys/fs/nr_open")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/sys/fs/nr_open: %w", err)
+	}
+	return n, nil
 }

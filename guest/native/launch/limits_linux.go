@@ -30,8 +30,8 @@ type supervision struct {
 // together get half, or one of them could leave the host without timers.
 var userLimits = [...]int{unix.RLIMIT_SIGPENDING, unix.RLIMIT_MSGQUEUE}
 
-// rlimits returns the limits that every process of a tree inherits.
-func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
+// everyLimits are the limits that every process of every tree inherits.
+func (l *Launcher) everyLimits() ([]rlimit, error) {
 	r := []rlimit{
 		{unix.RLIMIT_CORE, 0, 0}, // a core file would be written by the host, by a pattern that it knows
 		{unix.RLIMIT_RTPRIO, 0, 0},
@@ -44,23 +44,58 @@ func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
 		}
 		r = append(r, rlimit{what, have.Cur / 2, have.Cur / 2})
 	}
-	if b.Files > 0 {
-		r = append(r, rlimit{unix.RLIMIT_NOFILE, b.Files, b.Files})
-	}
-	if b.CPUTime > 0 {
-		// The tree is bound by what is polled; each process of it also by this, a
-		// second later, should the kernel be too slow.
-		s := uint64(math.Ceil(b.CPUTime.Seconds())) + 1
-		r = append(r, rlimit{unix.RLIMIT_CPU, s, s + 1})
-	}
-	if c.watch.memory {
-		// A single process cannot get far between two looks.
-		r = append(r, rlimit{unix.RLIMIT_DATA, 2 * b.Memory, 2 * b.Memory})
-	}
+	return r, nil
+}
+
+// rlimits returns the limits that every process of a tree inherits because of its job.
+func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
+	var r []rlimit
 	if c.nproc > 0 {
 		r = append(r, rlimit{unix.RLIMIT_NPROC, c.nproc, c.nproc})
 	}
+	for _, what := range raisedLimits {
+		var l rlimit
+		switch {
+		case what == unix.RLIMIT_NOFILE && b.Files > 0:
+			l = rlimit{what, b.Files, b.Files}
+		case what == unix.RLIMIT_CPU && b.CPUTime > 0:
+			// The tree is bound by what is polled; each process of it also by this, a
+			// second later, should the kernel be too slow.
+			s := uint64(math.Ceil(b.CPUTime.Seconds())) + 1
+			l = rlimit{what, s, s + 1}
+		case what == unix.RLIMIT_DATA && c.watch.memory:
+			// A single process cannot get far between two looks.
+			l = rlimit{what, 2 * b.Memory, 2 * b.Memory}
+		default: // what it would have inherited
+			var have unix.Rlimit
+			if err := unix.Getrlimit(what, &have); err != nil {
+				return nil, fmt.Errorf("resource limit %d: %w", what, err)
+			}
+			if have.Cur == unix.RLIM_INFINITY {
+				continue // and has
+			}
+			l = rlimit{what, have.Cur, have.Max}
+		}
+		r = append(r, l)
+	}
 	return r, nil
+}
+
+// raisedLimits are those that a job may set higher than this process has them.
+var raisedLimits = [...]int{unix.RLIMIT_NOFILE, unix.RLIMIT_CPU, unix.RLIMIT_DATA}
+
+// raised are the limits of a starter that does not know its job yet: as high as this
+// kernel lets them be. Without privileges they stay what they are.
+func (l *Launcher) raised() []rlimit {
+	r := make([]rlimit, 0, len(raisedLimits))
+	for _, what := range raisedLimits {
+		most := rlimit{what, unix.RLIM_INFINITY, unix.RLIM_INFINITY}
+		if what == unix.RLIMIT_NOFILE {
+			most.soft, most.hard = l.mostFiles, l.mostFiles
+		}
+		r = append(r, most)
+	}
+	return r
 }
 
 // limit puts the limits of a tree on its control group. What cannot be enforced so,
@@ -176,6 +211,11 @@ func (c *cell) signalTree(sig unix.Signal) error {
 	return errors.New("the tree grows faster than it can be stopped")
 }
 
+// grouped reports whether all that is counted is counted by the control group.
+func (c *cell) grouped() bool {
+	return c.group != nil && c.l.groups.Has("memory") && c.l.groups.Has("pids") && c.l.groups.Has("cpuacct")
+}
+
 // stats are what the cell's processes have used.
 func (c *cell) stats() (cgroup.Stats, error) {
 	var s cgroup.Stats
@@ -183,7 +223,7 @@ func (c *cell) stats() (cgroup.Stats, error) {
 	if c.group != nil {
 		s, err = c.group.Stats()
 	}
-	if c.group != nil && c.l.groups.Has("memory") && c.l.groups.Has("pids") && c.l.groups.Has("cpuacct") {
+	if c.grouped() {
 		return s, err
 	}
 	pids, lerr := c.processes()
