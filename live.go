@@ -30,6 +30,8 @@ type LiveChange struct {
 	Changes []LiveRight  `json:"changes"`
 	Remains []Unrecalled `json:"remains"` // what it still has of what was to be taken
 	Killed  bool         `json:"killed"`  // it was ended, cause policy
+	// Children is what became of those that were started within it.
+	Children []*LiveChange `json:"children,omitempty"`
 }
 
 // LiveRight is one right that a live change changed.
@@ -61,9 +63,11 @@ const recallPatience = 2 * time.Second
 
 // changes is what was changed while the run went on.
 type changes struct {
-	mu     sync.Mutex // held for the length of one change; above every lock of the kernel
-	list   []LiveRight
-	mounts []mount // that were added
+	mu     sync.Mutex // held for the length of one change of the process's own; above Kernel.family
+	mounts []mount    // that were added; guarded by mu
+
+	noted sync.Mutex  // a leaf
+	list  []LiveRight // guarded by noted
 }
 
 // Grant gives the running program more: paths with GrantRead and GrantWrite, and
@@ -201,6 +205,8 @@ func (p *Process) alreadyShown(w *widening, point string) error {
 
 // widen changes what the process may do, for all or for none.
 func (p *Process) widen(caps abi.CapSet, prepared []widening) (*LiveChange, error) {
+	p.k.family.Lock()
+	defer p.k.family.Unlock()
 	change := p.newChange("grant")
 	err := p.p.Authority().Change(func(s *perm.Subject) (*perm.Subject, error) {
 		change.Changes = []LiveRight{}
@@ -217,7 +223,7 @@ func (p *Process) widen(caps abi.CapSet, prepared []widening) (*LiveChange, erro
 			p.add(change, list)
 			s = next
 		}
-		return s, nil
+		return s, p.staysWithin(s)
 	})
 	if err != nil {
 		return nil, err
@@ -269,11 +275,22 @@ func (p *Process) Revoke(ctx context.Context, o RevokeOptions, grants ...Grant) 
 		change.Remains = nativeRemains(change.Changes)
 		return change, refuse("CANNOT-RECALL", "revoke", "a native program cannot be made to give back what it has, and goes on unchanged", "add --hard to end it", nil)
 	}
-	change, err := p.narrow(grants)
+	change, children, err := p.narrowFamily(grants)
 	if err != nil {
 		return nil, err
 	}
-	if p.domain == "native" {
+	for _, c := range children {
+		change.Children = append(change.Children, c.p.settleNarrowed(ctx, c.change, o, grants))
+	}
+	return p.settleNarrowed(ctx, change, o, grants), nil
+}
+
+// settleNarrowed sees to it that nothing is in flight any more that was decided before
+// change, and completes the answer.
+func (p *Process) settleNarrowed(ctx context.Context, change *LiveChange, o RevokeOptions, grants []Grant) *LiveChange {
+	if p.domain == "native" && !o.Hard {
+		change.Remains = nativeRemains(change.Changes)
+	} else if p.domain == "native" {
 		change.Killed = p.endByPolicy(grants)
 	} else if !p.recall(ctx, change.Epoch) {
 		if o.Hard {
@@ -283,7 +300,7 @@ func (p *Process) Revoke(ctx context.Context, o RevokeOptions, grants ...Grant) 
 		}
 	}
 	p.noteChange(change, event.KindRevoke)
-	return change, nil
+	return change
 }
 
 // recall waits until nothing that was decided before epoch is in flight.
@@ -359,8 +376,8 @@ func (p *Process) narrowed(s *perm.Subject, grants []Grant, change *LiveChange) 
 			to = perm.Read
 		}
 		next, list, err := s.Narrow(extent(g), to)
-		if errors.Is(err, perm.ErrNotGranted) && g.Guest == "" && path.IsAbs(g.Host) {
-			// No grant shows the host's: then it may be the program's name for it.
+		if errors.Is(err, perm.ErrNotGranted) && g.Guest == "" && slices.ContainsFunc(s.Rules(), func(r perm.PathRule) bool { return r.Guest == g.Host }) {
+			// No grant shows the host's: it is the program's name for one.
 			next, list, err = s.Narrow(perm.Extent{Guest: g.Host}, to)
 		}
 		if err != nil {
@@ -469,8 +486,10 @@ func (v *view) reaches(guest string) (name string) {
 
 // noteChange records and emits what was changed.
 func (p *Process) noteChange(change *LiveChange, kind event.Kind) {
+	p.changes.noted.Lock()
+	p.changes.list = append(p.changes.list, change.Changes...)
+	p.changes.noted.Unlock()
 	for _, c := range change.Changes {
-		p.changes.list = append(p.changes.list, c)
 		e := event.Event{Category: abi.CatSecurity, Severity: abi.Warning, Kind: kind, PID: p.p.PID, Chain: p.p.Chain, Text: c.Path, Text2: c.Was + " → " + c.Is}
 		if cap, ok := abi.ParseCapability(c.Capability); ok {
 			e.A = uint64(cap)
@@ -481,8 +500,8 @@ func (p *Process) noteChange(change *LiveChange, kind event.Kind) {
 
 // liveEntries renders what was changed for the report.
 func (p *Process) liveEntries() (out []ViewEntry) {
-	p.changes.mu.Lock()
-	defer p.changes.mu.Unlock()
+	p.changes.noted.Lock()
+	defer p.changes.noted.Unlock()
 	for _, c := range p.changes.list {
 		e := ViewEntry{Path: c.Path, Host: c.Host, Right: c.Is, Source: liveSource}
 		if c.Path == "" {

@@ -15,6 +15,15 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/abi"
 )
 
+// code returns the stable code of a refusal.
+func code(err error) string {
+	var se *agentos.StartError
+	if errors.As(err, &se) {
+		return se.Code
+	}
+	return ""
+}
+
 // output is written by a guest and read by a test meanwhile.
 type output struct {
 	mu sync.Mutex
@@ -154,5 +163,129 @@ func TestLiveGrant(t *testing.T) {
 	}
 	if _, err := p.Grant(context.Background(), agentos.Grant{Host: late}); !errors.Is(err, agentos.ErrEnded) {
 		t.Errorf("a grant to a run that is over: %v", err)
+	}
+}
+
+// TestWithin: what is started within a process has no more than that, then and later.
+func TestWithin(t *testing.T) {
+	k := open(t, nil)
+	dir, other := real(t), real(t)
+	must(t, os.MkdirAll(filepath.Join(dir, "sub"), 0o700))
+	must(t, os.MkdirAll(filepath.Join(dir, "ro"), 0o700))
+	must(t, os.WriteFile(filepath.Join(dir, "sub", "f"), []byte("calm"), 0o600))
+	sub, ro := filepath.Join(dir, "sub"), filepath.Join(dir, "ro")
+	parent := start(t, k, agentos.Spec{Env: []string{"A=1"}, Listen: []string{"127.0.0.1:0"}, Grants: []agentos.Grant{{Kind: agentos.GrantWrite, Host: dir}, {Host: ro}, {Kind: agentos.GrantDeny, Host: filepath.Join(dir, "no")}}}, "sleep", "1h")
+	write := agentos.GrantWrite
+	for _, c := range []struct {
+		spec    agentos.Spec
+		exceeds string // "" if it may be
+	}{
+		{agentos.Spec{Grants: []agentos.Grant{{Kind: write, Host: sub, Guest: "/x"}}, Env: []string{"A=2"}, Listen: []string{"127.0.0.1:0"}}, ""},
+		{agentos.Spec{Grants: []agentos.Grant{{Host: ro}}}, ""},
+		{agentos.Spec{Grants: []agentos.Grant{{Kind: write, Host: ro}}}, "--write " + ro},
+		{agentos.Spec{Grants: []agentos.Grant{{Host: other}}}, "--read " + other},
+		{agentos.Spec{Grants: []agentos.Grant{{Host: dir}}}, "--read " + filepath.Join(dir, "no")},
+		{agentos.Spec{Grants: []agentos.Grant{{Host: filepath.Dir(dir)}}}, "--read " + filepath.Dir(dir)},
+		{agentos.Spec{Env: []string{"B=1"}}, "--env B"},
+		{agentos.Spec{Listen: []string{"0.0.0.0:0"}}, "--listen 0.0.0.0/0:*"},
+		{agentos.Spec{Listen: []string{"localhost:0"}}, "--listen localhost:0"},
+		{agentos.Spec{Allow: []abi.Capability{abi.CapInfo}}, "--allow info"},
+		{agentos.Spec{Unprotect: []string{filepath.Join(sub, ".git")}}, "--unprotect " + filepath.Join(sub, ".git")},
+	} {
+		c.spec.Within = parent
+		c.spec.Program, c.spec.Image, c.spec.Args = "guests.wasm", guests, []string{"args"}
+		r, err := k.Run(t.Context(), c.spec)
+		var se *agentos.StartError
+		switch {
+		case c.exceeds == "" && (err != nil || r.ExitCode != 0):
+			t.Errorf("%v: %v", c.spec.Grants, err)
+		case c.exceeds != "" && (!errors.As(err, &se) || se.Code != "AGENTOS-EXCEEDS" || se.Where != c.exceeds || se.Status != 125):
+			t.Errorf("%v: %v, want %s", c.spec.Grants, err, c.exceeds)
+		}
+	}
+
+	// What is taken from the parent is taken from its children, and from theirs.
+	o := &output{}
+	child := start(t, k, agentos.Spec{Within: parent, Grants: []agentos.Grant{{Host: sub, Guest: "/x"}}}, "sleep", "1h")
+	grandchild := start(t, k, agentos.Spec{Within: child, Stdout: o, Stderr: o, Grants: []agentos.Grant{{Host: sub, Guest: "/y"}}}, "gaze", "/y/f", "/y/none")
+	o.await(t, "ready")
+	if _, err := child.Grant(t.Context(), agentos.Grant{Host: other}); code(err) != "AGENTOS-EXCEEDS" {
+		t.Errorf("a child was given more than its parent has: %v", err)
+	}
+	c, err := parent.Revoke(t.Context(), agentos.RevokeOptions{}, agentos.Grant{Host: sub})
+	must(t, err)
+	if len(c.Children) != 2 || c.Children[0].PID != child.PID() || c.Children[0].Changes[0].Path != "/x" || c.Children[1].PID != grandchild.PID() || c.Children[1].Changes[0].Is != "deny" {
+		t.Errorf("revoked %+v, of the children %+v %+v", c, c.Children[0], c.Children[1])
+	}
+	if _, err := grandchild.Grant(t.Context(), agentos.Grant{Host: sub, Guest: "/y"}); code(err) != "AGENTOS-EXCEEDS" {
+		t.Errorf("a child was given back what its parent lost: %v", err)
+	}
+	for _, p := range []*agentos.Process{grandchild, child, parent} {
+		must(t, p.Kill())
+		_, err := p.Wait(t.Context())
+		must(t, err)
+	}
+	_, err = k.Run(t.Context(), agentos.Spec{Within: parent, Program: "guests.wasm", Image: guests, Args: []string{"args"}})
+	if err == nil {
+		t.Error("something was started within a process that has ended")
+	}
+}
+
+// TestLiveRefusals: what cannot be given or taken changes nothing.
+func TestLiveRefusals(t *testing.T) {
+	k := open(t, nil)
+	dir, over, other := real(t), real(t), real(t)
+	no := filepath.Join(dir, "no")
+	must(t, os.MkdirAll(no, 0o700))
+	p := start(t, k, agentos.Spec{Grants: []agentos.Grant{{Host: dir, Guest: "/d"}, {Kind: agentos.GrantDeny, Host: no}, {Kind: agentos.GrantOverlay, Host: over, Guest: "/o"}}}, "sleep", "1h")
+	defer func() { must(t, p.Kill()) }()
+	allow := agentos.Grant{Kind: agentos.GrantAllow, Capability: abi.CapInfo}
+	for _, c := range []struct {
+		revoke bool
+		grant  agentos.Grant
+		code   string
+	}{
+		{false, agentos.Grant{Host: no, Guest: "/d/no"}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: other, Guest: "/d"}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: other, Guest: "/d/new"}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: other, Guest: "/"}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: other, Guest: "/tmp"}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: filepath.Join(other, "none")}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: cache}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Host: "/proc/self"}, "AGENTOS-GRANT"},
+		{false, agentos.Grant{Kind: agentos.GrantDeny, Host: dir}, "AGENTOS-USAGE"},
+		{false, agentos.Grant{Kind: agentos.GrantOverlay, Host: dir}, "AGENTOS-USAGE"},
+		{false, agentos.Grant{}, "AGENTOS-USAGE"},
+		{false, agentos.Grant{Kind: agentos.GrantAllow}, "AGENTOS-USAGE"},
+		{true, agentos.Grant{Host: other}, "AGENTOS-NOT-GRANTED"},
+		{true, allow, "AGENTOS-NOT-GRANTED"},
+		{true, agentos.Grant{Kind: agentos.GrantDeny, Host: dir}, "AGENTOS-USAGE"},
+	} {
+		// All or nothing: what could be done beside it is not.
+		grants := []agentos.Grant{{Host: other, Guest: "/fine"}, c.grant}
+		var err error
+		if c.revoke {
+			grants[0] = agentos.Grant{Host: dir}
+			_, err = p.Revoke(t.Context(), agentos.RevokeOptions{}, grants...)
+		} else {
+			_, err = p.Grant(t.Context(), grants...)
+		}
+		if code(err) != c.code {
+			t.Errorf("revoke %t, %s: %v, want %s", c.revoke, c.grant, err, c.code)
+		}
+	}
+	change, err := p.Revoke(t.Context(), agentos.RevokeOptions{}, agentos.Grant{Kind: agentos.GrantWrite, Host: "/o"})
+	must(t, err)
+	if change.Epoch != 2 {
+		t.Errorf("something was changed by what was refused: %+v", change)
+	}
+	if _, err := p.Revoke(t.Context(), agentos.RevokeOptions{}, agentos.Grant{Host: dir}); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Grant(t.Context(), agentos.Grant{Host: filepath.Join(dir, "no"), Guest: "/d/no"}); err == nil {
+		t.Error("a part of what was revoked came back")
+	}
+	if c, err := p.Revoke(t.Context(), agentos.RevokeOptions{}, agentos.Grant{Host: dir}); err != nil || len(c.Changes) != 0 {
+		t.Errorf("revoked again: %+v, %v", c, err)
 	}
 }

@@ -168,6 +168,7 @@ func (p *Process) finish() {
 	defer p.k.runs.Done()
 	defer close(p.done)
 	<-p.p.DeadC()
+	p.leaveFamily()
 	var errs []error
 	if p.unsubscribe != nil {
 		errs = append(errs, wrap("events", p.unsubscribe()))

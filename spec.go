@@ -34,6 +34,11 @@ type Spec struct {
 	Bare      bool             // without what every program has unasked
 	Toolchain bool             // grants reading of the installation that a native program belongs to
 
+	// Within, if not nil, is a process of the same kernel that this one must have no
+	// more than: of files, variables, listeners, and other capabilities. What is more is
+	// refused, and what is revoked there is revoked here.
+	Within *Process
+
 	Limits    Limits
 	KillAfter time.Duration // grace between TERM and KILL; 0 is 2 s
 

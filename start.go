@@ -45,7 +45,9 @@ type Process struct {
 	missing     []string     // what the run goes without
 	listening   []string     // set while the process is initialized
 	changes     changes      // made while it runs
-	captured    int          // changes that its overlays hold; set when it is dead
+	authority   *perm.Authority
+	children    map[*Process]bool // started within it, while they live; guarded by k.family
+	captured    int               // changes that its overlays hold; set when it is dead
 
 	reported chan struct{} // closed when report is there
 	done     chan struct{} // closed when nothing of the run is left
@@ -128,7 +130,12 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if domain == "native" {
 		p.native(&ks)
 	}
-	if _, err = k.kernel.Create(ks); err != nil {
+	p.authority = ks.Authority
+	if err := p.within(func() error { _, err := k.kernel.Create(ks); return err }); err != nil {
+		var se *StartError
+		if errors.As(err, &se) {
+			return nil, errors.Join(err, p.dropRecord())
+		}
 		return nil, errors.Join(refuse("SETUP", spec.Program, err.Error(), "", err), p.dropRecord())
 	}
 	return p, nil

@@ -76,7 +76,7 @@ func (s *Subject) places(t Extent) (out []place) {
 			case under(r.key, key):
 				add("")
 			case under(key, r.key) && s.cover(key) == r:
-				add(rest(guest, r.key))
+				add(beyond(guest, r.key))
 			}
 			continue
 		}
@@ -89,7 +89,7 @@ func (s *Subject) places(t Extent) (out []place) {
 			case under(rh, key):
 				add("")
 			case under(key, rh):
-				if below := rest(host, r.host); s.cover(r.key+s.key(below)) == r {
+				if below := beyond(host, r.host); s.cover(r.key+s.key(below)) == r {
 					add(below)
 				}
 			}
@@ -98,8 +98,8 @@ func (s *Subject) places(t Extent) (out []place) {
 	return out
 }
 
-// rest is what is left of p beneath top, which may match it only when folded.
-func rest(p, top string) string {
+// beyond is what is left of p beneath top, which may match it only when folded.
+func beyond(p, top string) string {
 	if strings.HasPrefix(p, top) {
 		return p[len(top):]
 	}
@@ -181,6 +181,13 @@ func (s *Subject) Widen(guest, host string, to Right, source string) (*Subject, 
 		return nil, nil, fmt.Errorf("%w: %s", ErrDenied, d.text)
 	}
 	return next, []Changed{{Guest: shown(cleanKey(guest)), Host: host, Was: before, Is: next.right(key)}}, nil
+}
+
+// MayChange reports whether s lets a host path be written to under any name.
+func (s *Subject) MayChange(host string) bool {
+	return slices.ContainsFunc(s.places(Extent{Hosts: []string{host}}), func(p place) bool {
+		return s.Path(abi.ActWrite, shown(p.path)).Allow && p.host == host
+	})
 }
 
 // right is what s gives at key.

@@ -74,6 +74,7 @@ func codes() []codeRow {
 		{CodeControl, "125", "The kernel of a run cannot be reached.", "It may just have ended; `agentos ps` lists the live ones."},
 		{"AGENTOS-NOT-GRANTED", "125", "What was to be revoked is nothing that the program has.", "The report's view says what it has; name the path as the host or the program has it."},
 		{"AGENTOS-CANNOT-RECALL", "125", "A native program cannot be made to give back what it has opened, mapped, or been shown; nothing was changed.", "`agentos revoke --hard` ends it."},
+		{"AGENTOS-EXCEEDS", "125", "A process was to have more than the one that it is to be within.", "The message names what exceeds; leave it out, or give it to that one first."},
 		{"AGENTOS-NOT-STARTED", "125", "The program of the run has not started yet, and cannot be given more.", "Try again in a moment."},
 		{CodeSetup, "125", "The kernel could not prepare the run.", "The message says what failed."},
 		{CodeInterrupted, "128+N", "A signal came before the program had started.", "Nothing ran."},

@@ -138,14 +138,18 @@ func (inv *invocation) printChange(w io.Writer, f *liveFlags, body []byte) error
 	if err := json.Unmarshal(body, &a); err != nil {
 		return &Failure{Status: statusRefused, Code: CodeControl, Where: "the answer", Problem: "is not understood: " + err.Error(), Err: err}
 	}
-	if a.Applied && len(a.Remains) > 0 && !a.Killed {
-		inv.status = 1
+	for _, c := range append([]*agentos.LiveChange{&a}, a.Children...) {
+		if a.Applied && len(c.Remains) > 0 && !c.Killed {
+			inv.status = 1
+		}
 	}
 	if f.json {
 		return writeJSON(w, &a)
 	}
-	for _, r := range a.Remains {
-		inv.screen.note(yellow, "remains: "+r.What+": "+printable(r.Detail))
+	for _, c := range append([]*agentos.LiveChange{&a}, a.Children...) {
+		for _, r := range c.Remains {
+			inv.screen.note(yellow, "run "+c.Run+" keeps "+r.What+": "+printable(r.Detail))
+		}
 	}
 	if !a.Applied {
 		return nil
