@@ -131,6 +131,9 @@ func (s *Subject) Narrow(t Extent, to Right) (*Subject, []Changed, error) {
 			spec.Paths[i].Right = to
 			continue
 		}
+		if to == None && t.Guest != "" {
+			rule.Host = "" // by its other names it stays
+		}
 		spec.Paths = append(spec.Paths, rule)
 	}
 	if to == None && t.Guest == "" && len(changed) > 0 {
@@ -147,9 +150,9 @@ func (s *Subject) ruleAt(paths []PathRule, key string) int {
 }
 
 // Widen returns s with the right to, and the capability that goes with it, at and
-// beneath a guest path that shows host, and what that changed. It lifts what was
-// revoked there, and never a deny that the process was started with. More specific
-// grants stay as they are.
+// beneath a guest path that shows host, and what that changed. What was revoked there
+// comes back as far as that right, and a deny that the process was started with is
+// never lifted. More specific grants stay as they are.
 func (s *Subject) Widen(guest, host string, to Right, source string) (*Subject, []Changed, error) {
 	spec := s.Spec()
 	key, hostKey := s.key(cleanKey(guest)), s.key(cleanKey(host))
@@ -163,11 +166,32 @@ func (s *Subject) Widen(guest, host string, to Right, source string) (*Subject, 
 		return under(s.key(cleanKey(r.Host)), hostKey)
 	}
 	before := s.right(key)
+	var lifted []PathRule
+	for _, r := range spec.Paths {
+		if lifts(r) && r.Guest != "" {
+			lifted = append(lifted, r)
+		}
+	}
 	spec.Paths = slices.DeleteFunc(spec.Paths, lifts)
-	if i := s.ruleAt(spec.Paths, key); i < 0 {
-		spec.Paths = append(spec.Paths, PathRule{Guest: shown(cleanKey(guest)), Right: to, Source: source, Host: host})
-	} else if spec.Paths[i].Right < to {
-		spec.Paths[i].Right, spec.Paths[i].Source = to, source
+	set := func(r PathRule) {
+		if i := s.ruleAt(spec.Paths, s.key(cleanKey(r.Guest))); i >= 0 {
+			spec.Paths[i].Right = r.Right
+		} else {
+			spec.Paths = append(spec.Paths, r)
+		}
+	}
+	if r := NewSubject(spec).cover(key); r == nil || r.Right < to {
+		set(PathRule{Guest: shown(cleanKey(guest)), Right: to, Source: source, Host: host})
+	}
+	for _, r := range lifted {
+		// No more comes back than was asked for.
+		if c := NewSubject(spec).cover(s.key(cleanKey(r.Guest))); c != nil && c.Right > to {
+			r.Right, r.Host = to, ""
+			if c.Host != "" {
+				r.Host = shown(c.hostOf(cleanKey(r.Guest)))
+			}
+			set(r)
+		}
 	}
 	spec.Caps |= abi.Caps(abi.CapFileRead)
 	if to == Write {
