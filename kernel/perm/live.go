@@ -180,7 +180,9 @@ func (s *Subject) Widen(guest, host string, to Right, source string) (*Subject, 
 			spec.Paths = append(spec.Paths, r)
 		}
 	}
-	if r := NewSubject(spec).cover(key); r == nil || r.Right < to {
+	clean := cleanKey(guest)
+	if r := NewSubject(spec).cover(key); r == nil || r.Right < to || r.Host == "" && host != "" || r.Host != "" && r.hostOf(clean) != cleanKey(host) {
+		// What covers it now may be of something else that is shown there.
 		set(PathRule{Guest: shown(cleanKey(guest)), Right: to, Source: source, Host: host})
 	}
 	for _, r := range lifted {

@@ -140,6 +140,12 @@ func TestRevokedIsSaid(t *testing.T) {
 			t.Errorf("%s: %+v", act, d)
 		}
 	}
+	// Over what is private to the process comes what was granted, and no more of it.
+	own := NewSubject(SubjectSpec{Caps: abi.Caps(abi.CapFileRead, abi.CapFileWrite), Paths: []PathRule{{Guest: "/tmp", Right: Write}}})
+	over, _, err := own.Widen("/tmp/x", "/h2", Read, "live")
+	if err != nil || gives(over, "/tmp/x/f") != Read || over.HostPath("/tmp/x/f") != "/h2/f" || gives(over, "/tmp/y") != Write {
+		t.Errorf("over /tmp: %v, %s of %s", err, gives(over, "/tmp/x/f"), over.HostPath("/tmp/x/f"))
+	}
 	if s.Visible("/g/sub") || !s.HidesBeneath("/g") {
 		t.Error("it is still listed")
 	}

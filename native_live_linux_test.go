@@ -1,0 +1,51 @@
+package agentos_test
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/agentos-kernel/agentos"
+)
+
+// TestNativeRevoke: a native program keeps what it has, which is said; nothing is
+// pretended, and --hard ends it.
+func TestNativeRevoke(t *testing.T) {
+	k := open(t, nil)
+	dir := real(t)
+	o := &output{}
+	spec := agentos.Spec{Program: "/bin/sh", Args: []string{"-c", "echo ready; sleep 1000"}, Stdout: o, Stderr: o, Grants: []agentos.Grant{{Host: dir}}}
+	p, err := k.Start(t.Context(), spec)
+	must(t, err)
+	o.await(t, "ready")
+	if _, err := p.Grant(t.Context(), agentos.Grant{Host: filepath.Dir(dir)}); code(err) != "AGENTOS-UNENFORCED" {
+		t.Errorf("granted: %v", err)
+	}
+	if c, err := p.Revoke(t.Context(), agentos.RevokeOptions{Hard: true}, agentos.Grant{Host: filepath.Dir(dir) + "/none"}); code(err) != "AGENTOS-NOT-GRANTED" || c != nil || p.Signal(0) == agentos.ErrEnded {
+		t.Errorf("what it does not have was revoked: %+v, %v", c, err)
+	}
+	c, err := p.Revoke(t.Context(), agentos.RevokeOptions{}, agentos.Grant{Host: dir})
+	if code(err) != "AGENTOS-CANNOT-RECALL" || c == nil || c.Applied || c.Killed || c.Epoch != 1 {
+		t.Fatalf("without --hard: %+v, %v", c, err)
+	}
+	var what []string
+	for _, r := range c.Remains {
+		what = append(what, r.What)
+		if !strings.Contains(r.Detail, dir) {
+			t.Errorf("%s does not name %s: %s", r.What, dir, r.Detail)
+		}
+	}
+	if got := strings.Join(what, " "); got != "descriptors mappings mounts rules" {
+		t.Errorf("it keeps %s", got)
+	}
+	c, err = p.Revoke(t.Context(), agentos.RevokeOptions{Hard: true}, agentos.Grant{Host: dir})
+	must(t, err)
+	if !c.Killed || !c.Applied {
+		t.Errorf("with --hard: %+v", c)
+	}
+	r, err := p.Wait(t.Context())
+	must(t, err)
+	if r.Cause != "policy" || r.ExitCode != 159 || r.Detail != "revoked --read "+dir {
+		t.Errorf("it ended by %s, %d, %s", r.Cause, r.ExitCode, r.Detail)
+	}
+}
