@@ -175,7 +175,8 @@ func (k *Kernel) executable(spec *Spec, domain string, v *view) (string, error) 
 	if domain != "native" {
 		return "", nil
 	}
-	mounts := v.nativeMounts()
+	v.native = v.nativeMounts()
+	mounts := v.native
 	q := k.native.question(spec, mounts)
 	if at, ok := k.native.answer(q); ok {
 		return at, nil

@@ -221,7 +221,7 @@ func findProtected(top string, unprotect []string) (found, pins []string, comple
 func (p *Process) setting(kp *proc.Process) (_ *guest.Setting, err error) {
 	v, l := p.view, &p.spec.Limits
 	s := &guest.Setting{
-		Program: p.exec, Args: kp.Args, Env: kp.Env, Dir: v.cwd, User: v.user, Mounts: v.nativeMounts(), BestEffort: p.spec.BestEffort,
+		Program: p.exec, Args: kp.Args, Env: kp.Env, Dir: v.cwd, User: v.user, Mounts: v.native, BestEffort: p.spec.BestEffort,
 		Limits: guest.Bounds{
 			Memory: bound(kp, abi.LimitMemory), Disk: bound(kp, abi.LimitDisk), Pids: bound(kp, abi.LimitProcesses), Files: bound(kp, abi.LimitFiles),
 			CPUs: l.CPUs, CPUTime: l.CPUTime, Weight: 5,

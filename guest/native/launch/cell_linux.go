@@ -30,6 +30,8 @@ type cell struct {
 	plan    *plan      // that it was made by, nil for none
 	root    *view.Root // nil without namespaces, and once sealed
 	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
+	limited bool       // as its stage says, ahead of its job; missing is what could not be
+	missing []string   // valid if limited
 	sealed  bool       // ahead of its job; the next two are set then
 	space   *os.File   // a handle on the private space, nil if there is none
 	ruleset *os.File   // nil without Landlock, and once a job has it
@@ -41,6 +43,7 @@ type cell struct {
 	orphans ioCounts      // of those that were left to this process and reaped by it
 	ground  *ground       // of the private files without namespaces
 	mounts  *os.File      // the mount namespace, nil without
+	ended   bool          // end was called
 	before  time.Duration // what was used to make it; without it, making it would count as the program's
 	left    []string      // what of the view's masks could not be put on
 }
@@ -85,6 +88,7 @@ func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
 	if err = c.bind(); err != nil {
 		return nil, err
 	}
+	c.limitAhead()
 	u, err := c.usage()
 	c.before = u.CPU
 	return c, err
@@ -246,14 +250,11 @@ func (c *cell) kill() error {
 	return err
 }
 
-// close ends and returns everything. It waits until every process is dead and reaped.
-func (c *cell) close() error { return errors.Join(c.end(), c.clear()) }
-
-// clear returns what is left when every process has ended: the control group, which is
-// empty, and the mounts, which nobody sees. The kernel takes half a millisecond for it,
-// in which the run is over already.
-func (c *cell) clear() error {
-	var errs []error
+// close ends and returns everything: when every process has ended, the control group,
+// which is empty then, and the mounts, which nobody sees. The kernel takes half a
+// millisecond for it, in which a run is over already.
+func (c *cell) close() error {
+	errs := []error{c.end()}
 	if c.gate != nil {
 		errs = append(errs, c.gate.close())
 	}
@@ -268,8 +269,13 @@ func (c *cell) clear() error {
 	return errors.Join(append(errs, closeFile(c.mounts))...)
 }
 
-// end ends every process and waits until each is dead and reaped.
+// end ends every process and waits until each is dead and reaped. A second call does
+// nothing.
 func (c *cell) end() error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
 	var errs []error
 	if c.root != nil {
 		errs = append(errs, c.thread.do(c.root.Close))
@@ -294,6 +300,7 @@ func (c *cell) end() error {
 	if c.init == nil && c.group != nil {
 		// Nothing but the emptiness of the group says that everyone is dead.
 		errs = append(errs, c.group.Close())
+		c.group = nil
 	}
 	return errors.Join(append(errs, c.ground.close())...)
 }

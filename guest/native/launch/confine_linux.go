@@ -43,9 +43,9 @@ type confinement struct {
 	terminal int // which of stdio becomes the controlling terminal; -1 for none
 }
 
-// bindings is the first script: what needs privileges, then what takes them away, then
+// bind makes the first script, the same for all: what needs privileges, then what takes them away, then
 // the filter, under which the second script is run.
-func (l *Launcher) bindings() (*stub.Script, error) {
+func (l *Launcher) bind() (*stub.Script, error) {
 	s := new(stub.Script)
 	// What the supervisor itself inherited without close-on-exec is here too: it
 	// would take the numbers of what is sent, and it is the host's.
@@ -224,11 +224,7 @@ func control(file *os.File, f func(fd int) error) error {
 
 // bind has the starter run the first script, and takes the listener of its filter.
 func (c *cell) bind() error {
-	s, err := c.l.bindings()
-	if err != nil {
-		return err
-	}
-	end := c.starter.end
+	s, end := c.l.bindings, c.starter.end
 	if err := s.Send(end); err != nil {
 		return fmt.Errorf("starter: %w", err)
 	}

@@ -141,6 +141,32 @@ func (c *cell) limit(b *guest.Bounds, bestEffort bool) (missing []string, err er
 	return missing, errors.Join(errs...)
 }
 
+// limitAhead puts on the limits that the next job is expected to have. If that fails the
+// job has the error, or lives without.
+func (c *cell) limitAhead() {
+	s := &c.stage
+	missing, err := c.limit(&s.limits, s.bestEffort)
+	c.limited, c.missing = err == nil, missing
+}
+
+// limitFor puts the limits of a job on, unless they are on already.
+func (c *cell) limitFor(job *Job) (missing []string, err error) {
+	if c.limited && c.stage.limits == job.Limits && c.stage.bestEffort == job.BestEffort {
+		return c.missing, nil
+	}
+	return c.limit(&job.Limits, job.BestEffort)
+}
+
+// replaces reports whether the limits in b take the place of all those in old.
+func replaces(b, old *guest.Bounds) bool {
+	over := func(now, was bool) bool { return now || !was }
+	return over(b.Memory > 0, old.Memory > 0) && over(b.Pids > 0, old.Pids > 0) && over(b.CPUs > 0, old.CPUs > 0) &&
+		(b.Weight == old.Weight || old.Weight == normalWeight)
+}
+
+// normalWeight is the priority of who asks for none.
+const normalWeight = 5
+
 func whole(cpus float64) bool { return cpus >= 1 && cpus == math.Trunc(cpus) }
 
 // affinity returns to how many processors a tree is pinned, 0 for none.
@@ -252,6 +278,39 @@ func (c *cell) stats() (cgroup.Stats, error) {
 	}
 	s.BytesRead, s.BytesWritten = seen.BytesRead, seen.BytesWritten
 	return s, errors.Join(err, lerr, serr)
+}
+
+// outcome ends what is left of a cell whose program has ended and returns what it has
+// used in all. When it returns no process of the tree is left.
+func (c *cell) outcome() (cgroup.Stats, error) {
+	counted := c.grouped()
+	if c.init != nil && counted {
+		s, err := c.group.Outcome()
+		if err == nil && s.Pids == 1 {
+			// Only pid 1 is left, which is ours and makes no processes: it has reaped every
+			// other, and can end while others go on.
+			s.CPU -= min(s.CPU, c.before)
+			orphans := parseIO(c.init.bytes)
+			s.BytesRead, s.BytesWritten = c.starter.io.read+orphans.read, c.starter.io.written+orphans.written
+			return s, c.init.kill()
+		}
+		err = c.end()
+		// With the last process the counts are complete.
+		s, serr := c.group.Outcome()
+		s.CPU -= min(s.CPU, c.before)
+		s.BytesRead, s.BytesWritten = c.starter.io.read+c.init.io.read, c.starter.io.written+c.init.io.written
+		return s, errors.Join(err, serr)
+	}
+	s, err := c.stats()
+	err = errors.Join(err, c.end())
+	s.CPU = c.starter.cpu()
+	s.BytesRead, s.BytesWritten = c.starter.io.read, c.starter.io.written
+	if c.init != nil {
+		s.CPU += c.init.cpu()
+		s.BytesRead += c.init.io.read
+		s.BytesWritten += c.init.io.written
+	}
+	return s, err
 }
 
 // usage is stats in the kernel's terms.

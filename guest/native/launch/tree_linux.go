@@ -50,7 +50,7 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 			err = errors.Join(err, t.discard())
 		}
 	}()
-	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
+	if t.missing, err = c.limitFor(job); err != nil {
 		return nil, err
 	}
 	conf := confinement{job: &t.job, terminal: -1}
@@ -89,7 +89,7 @@ func (t *Tree) furnish(s stage) (ptmx, ruleset *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if t.missing, err = c.limit(&t.job.Limits, t.job.BestEffort); err != nil {
+	if t.missing, err = c.limitFor(&t.job); err != nil {
 		return nil, nil, err
 	}
 	return c.furnish(&t.job)
@@ -155,11 +155,18 @@ func (t *Tree) Missing() []string {
 	return append(t.missing[:len(t.missing):len(t.missing)], t.cell.left...)
 }
 
-// Go lets the program run. It returns at once; what becomes of it is said by Done.
+// Go lets the program run. It does not wait for it; what becomes of it is said by Done.
 func (t *Tree) Go() {
 	t.started.Store(true)
+	if t.script.Len() <= atOnce {
+		t.execErr <- t.execute()
+		return
+	}
 	go func() { t.execErr <- t.execute() }()
 }
+
+// atOnce is how much a socket takes whether or not it is read from.
+const atOnce = 64 << 10
 
 // execute has the starter execute the program. What prevents that the starter says
 // before it dies.
@@ -264,12 +271,6 @@ func (t *Tree) finish() {
 	began := time.Now()
 	var errs []error
 	errs = append(errs, c.starter.err)
-	if c.init != nil && c.grouped() {
-		// The group keeps its counts: the rest can end while they are read.
-		errs = append(errs, c.kill())
-	}
-	stats, err := c.stats()
-	errs = append(errs, err)
 	if t.started.Load() {
 		err := <-t.execErr
 		if err == nil {
@@ -277,24 +278,17 @@ func (t *Tree) finish() {
 		}
 		errs = append(errs, t.execError(err))
 	}
+	stats, err := c.outcome()
+	errs = append(errs, err)
+	t.lower()
+	c.l.clear(c)
 	ws := c.starter.status
 	e := &t.end
 	e.Exited, e.Status = ws.Exited(), ws.ExitStatus()
 	if ws.Signaled() {
 		e.Signal, e.Core = int(ws.Signal()), ws.CoreDump()
 	}
-	// With the last process the counts are complete.
-	errs = append(errs, c.end())
-	t.lower()
-	c.l.clear(c)
 	e.Usage = usageOf(&stats)
-	e.Usage.CPU = c.starter.cpu()
-	e.Usage.BytesRead, e.Usage.BytesWritten = c.starter.io.read, c.starter.io.written
-	if c.init != nil {
-		e.Usage.CPU += c.init.cpu()
-		e.Usage.BytesRead += c.init.io.read
-		e.Usage.BytesWritten += c.init.io.written
-	}
 	if c.l.o.Alone {
 		// Of nobody else has this process been told, and by now all are reaped.
 		var r unix.Rusage

@@ -19,10 +19,11 @@ type stage struct {
 	user   guest.User
 	mounts []guest.Mount
 	key    string // equal for equal stages
-	// plain says that the job adds nothing to it, so that a cell can be sealed ahead;
-	// disk is then how much private space it has. Neither counts for the key.
-	plain bool
-	disk  uint64
+	// What follows is expected of the next job and does not count for the key: that it
+	// adds nothing to the mounts, so that a cell can be sealed ahead, and its limits.
+	plain      bool
+	limits     guest.Bounds
+	bestEffort bool
 }
 
 // divide divides a job's view into what is built ahead and what is added for it.
@@ -36,7 +37,7 @@ func divide(job *Job) (base, rest []guest.Mount) {
 // stageOf returns what the cell for a job is built of.
 func stageOf(job *Job) stage {
 	base, rest := divide(job)
-	s := stage{user: job.User, mounts: base, disk: job.Limits.Disk}
+	s := stage{user: job.User, mounts: base, limits: job.Limits, bestEffort: job.BestEffort}
 	s.plain = len(rest) == 0 && !job.Terminal && !s.whole()
 	s.key = fmt.Sprintf("%d:%d:%s:%s", s.user.UID, s.user.GID, s.user.Home, view.Fingerprint(base))
 	return s
@@ -113,7 +114,7 @@ func (c *cell) seal(mounts []guest.Mount) (ruleset *os.File, err error) {
 
 // sealAhead seals a cell that no job will add anything to. It is called on its thread.
 func (c *cell) sealAhead() (err error) {
-	if err := c.root.Resize(c.stage.disk); err != nil {
+	if err := c.root.Resize(c.stage.limits.Disk); err != nil {
 		return err
 	}
 	if c.space, err = c.root.Space(); err != nil {
@@ -126,14 +127,15 @@ func (c *cell) sealAhead() (err error) {
 
 // fits reports whether a cell can be used for a job of s, whose key is the cell's.
 func (c *cell) fits(s *stage) bool {
-	// What was limited once cannot be made unlimited.
-	return !c.sealed || s.plain && (s.disk > 0 || c.stage.disk == 0)
+	// What was limited once is not made unlimited.
+	was, is := &c.stage.limits, &s.limits
+	return (!c.limited || replaces(is, was)) && (!c.sealed || s.plain && (is.Disk > 0 || was.Disk == 0))
 }
 
 // resize gives a sealed cell the private space that its job has, where that is not what
 // it was made with.
 func (c *cell) resize(disk uint64) (err error) {
-	if disk != c.stage.disk {
+	if disk != c.stage.limits.Disk {
 		err = view.Resize(c.space, disk)
 	}
 	err = errors.Join(err, closeFile(c.space))

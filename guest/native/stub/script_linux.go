@@ -88,10 +88,16 @@ func (s *Script) Strings(list []string) uint64 {
 // exceed what a program can be started with.
 var ErrTooLong = errors.New("arguments and environment are too long")
 
+// Len returns how many bytes are sent.
+func (s *Script) Len() int {
+	_, begin := s.most()
+	return begin + len(s.data)
+}
+
 // Send hands the script to the starter at the other end of w, which begins at once.
 func (s *Script) Send(w io.Writer) error {
 	most, begin := s.most()
-	total := begin + len(s.data)
+	total := s.Len()
 	if len(s.calls) > most || total > scriptLimit {
 		return ErrTooLong
 	}
