@@ -69,7 +69,9 @@ func TestLiveAgainstModel(t *testing.T) {
 			if r.IntN(2) == 0 {
 				to := pick(r, None, Read)
 				e := Extent{Hosts: []string{"/h" + rel()}}
-				meant := func(p string) bool { return before[p] != None && under(s.HostPath(p), e.Hosts[0]) && !strings.HasPrefix(p, "/tmp") }
+				meant := func(p string) bool {
+					return before[p] != None && under(s.HostPath(p), e.Hosts[0]) && !strings.HasPrefix(p, "/tmp")
+				}
 				if r.IntN(3) == 0 {
 					e = Extent{Guest: pick(r, "/g", "/m", "/tmp") + rel()}
 					meant = func(p string) bool { return under(p, e.Guest) }

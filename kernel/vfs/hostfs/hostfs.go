@@ -18,10 +18,6 @@ type Options struct {
 	Hidden []ID
 }
 
-// AllowWrite adds [Options.Write] to what is granted, for good. Handles that are open
-// for reading stay so.
-func (fs *FS) AllowWrite() { fs.write.Store(true) }
-
 // ID is the identity of an object on the host. Compare Dev and Ino.
 type ID struct {
 	Dev, Ino uint64
