@@ -134,6 +134,64 @@ func TestRevocationsRaceReaders(t *testing.T) {
 	}
 }
 
+// TestRevocationsRaceWriters takes the right to write from a program that changes a
+// directory all the time. When a revocation has returned, nothing changes any more.
+func TestRevocationsRaceWriters(t *testing.T) {
+	k := open(t, nil)
+	rounds := 300
+	if testing.Short() {
+		rounds = 50
+	}
+	dir, ctl := real(t), real(t)
+	o := &output{}
+	write := agentos.Grant{Kind: agentos.GrantWrite, Host: dir}
+	p := start(t, k, agentos.Spec{Stdout: o, Stderr: o, Grants: []agentos.Grant{write, {Host: ctl}}}, "insist", dir, filepath.Join(ctl, "stop"))
+	o.await(t, "ready")
+	look := func() string {
+		var b strings.Builder
+		list, err := os.ReadDir(dir)
+		must(t, err)
+		for _, e := range list {
+			st, err := e.Info()
+			must(t, err)
+			text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+			if e.Name() == "f" {
+				must(t, err)
+			}
+			b.WriteString(e.Name() + " " + st.ModTime().String() + " " + string(text) + "\n")
+		}
+		return b.String()
+	}
+	for i := range rounds {
+		c, err := p.Revoke(t.Context(), agentos.RevokeOptions{}, write)
+		if err != nil {
+			t.Fatalf("round %d: %v; it said %q", i, err, o)
+		}
+		if len(c.Changes) != 1 || c.Changes[0].Is != "read" || len(c.Remains) != 0 {
+			t.Fatalf("round %d: %+v", i, c)
+		}
+		before := look()
+		if i%10 == 0 {
+			time.Sleep(time.Millisecond) // let it try
+		}
+		if after := look(); before != after {
+			t.Fatalf("round %d: changed after the revocation from\n%s\nto\n%s", i, before, after)
+		}
+		_, err = p.Grant(t.Context(), write)
+		must(t, err)
+		if i%10 == 0 {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	must(t, os.WriteFile(filepath.Join(ctl, "stop"), nil, 0o600))
+	r, err := p.Wait(t.Context())
+	must(t, err)
+	check(t, r)
+	if want := "ready\ndone true refused true\n"; o.String() != want || r.ExitCode != 0 {
+		t.Errorf("it ended with %d and said %q, want %q", r.ExitCode, o, want)
+	}
+}
+
 // TestLiveGrant: what is granted to a running program is there at its next call.
 func TestLiveGrant(t *testing.T) {
 	k := open(t, nil)

@@ -45,6 +45,7 @@ var behaviours = map[string]func([]string) error{
 	"forget":     forget,
 	"gaze":       gaze,
 	"hungry":     hungry,
+	"insist":     insist,
 	"ls":         ls,
 	"mkdir":      func(a []string) error { return os.MkdirAll(a[0], 0o777) },
 	"mv":         func(a []string) error { return os.Rename(a[0], a[1]) },
@@ -167,6 +168,36 @@ func gaze(a []string) error {
 		}
 	}
 	fmt.Printf("seen %t refused %t reopened %t leaks %d\n", seen > 0, refused > 0, reopened > 0, leaks)
+	return nil
+}
+
+// insist changes what is in a[0] in every way there is, over and over, until a[1]
+// exists: through a descriptor that stays open, and by making, renaming, and removing.
+func insist(a []string) error {
+	f, err := os.OpenFile(filepath.Join(a[0], "f"), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	var done, refused int
+	for i := 0; ; i++ {
+		if _, err := os.Stat(a[1]); err == nil {
+			break
+		}
+		name := filepath.Join(a[0], strconv.Itoa(i))
+		_, err1 := f.WriteAt([]byte(strconv.Itoa(i)), 0)
+		for _, err := range []error{
+			err1, f.Truncate(int64(i % 100)), os.WriteFile(name, []byte("x"), 0o666), os.Rename(name, name+"r"), os.Remove(name + "r"),
+			os.Mkdir(name+"d", 0o777), os.Remove(name + "d"), os.Symlink("x", name+"l"), os.Remove(name + "l"), os.Chtimes(f.Name(), time.Unix(int64(i), 0), time.Unix(int64(i), 0)),
+		} {
+			if err != nil {
+				refused++
+			} else {
+				done++
+			}
+		}
+	}
+	fmt.Printf("done %t refused %t\n", done > 0, refused > 0)
 	return nil
 }
 
