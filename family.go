@@ -9,6 +9,7 @@ import (
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/perm"
+	"github.com/agentos-kernel/agentos/kernel/proc"
 )
 
 // within creates the process once it was compared with the one that it is to be within,
@@ -136,22 +137,37 @@ type narrowedChild struct {
 }
 
 // narrowFamily takes grants from p, and what that took from all that live within it.
-func (p *Process) narrowFamily(grants []Grant) (*LiveChange, []narrowedChild, error) {
+func (p *Process) narrowFamily(grants []Grant, o RevokeOptions) (*LiveChange, []narrowedChild, error) {
 	p.k.family.Lock()
 	defer p.k.family.Unlock()
-	change, err := p.narrow(grants)
+	change, err := p.wouldNarrow(grants)
 	if err != nil {
+		return nil, nil, err // before anything is kept
+	}
+	kept := p.keepOpen(o.KeepOpen)
+	if change, err = p.narrow(grants); err != nil {
 		return nil, nil, err
 	}
+	change.Kept = kept
 	var all []narrowedChild
-	return change, all, p.narrowChildren(change.Changes, &all)
+	err = p.narrowChildren(change.Changes, o, &all)
+	return change, all, err
+}
+
+// keepOpen says whether open descriptors keep what they have, and returns how many do.
+func (p *Process) keepOpen(keep bool) int {
+	if s := p.p.State(); p.domain == "native" || !s.Schedulable() && s != proc.Stopped {
+		return 0 // it has none, or has none yet
+	}
+	return p.p.FDs().Keep(keep)
 }
 
 // narrowChildren needs k.family.
-func (p *Process) narrowChildren(changes []LiveRight, all *[]narrowedChild) error {
+func (p *Process) narrowChildren(changes []LiveRight, o RevokeOptions, all *[]narrowedChild) error {
 	children := slices.SortedFunc(maps.Keys(p.children), func(a, b *Process) int { return int(a.p.PID) - int(b.p.PID) })
 	for _, c := range children {
 		own := c.newChange("revoke")
+		own.Kept = c.keepOpen(o.KeepOpen)
 		err := c.authority.Change(func(s *perm.Subject) (*perm.Subject, error) {
 			own.Changes = []LiveRight{}
 			for _, lost := range changes {
@@ -169,7 +185,7 @@ func (p *Process) narrowChildren(changes []LiveRight, all *[]narrowedChild) erro
 		}
 		own.Applied, own.Epoch = true, c.authority.Epoch()
 		*all = append(*all, narrowedChild{c, own})
-		if err := c.narrowChildren(changes, all); err != nil {
+		if err := c.narrowChildren(changes, o, all); err != nil {
 			return err
 		}
 	}

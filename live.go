@@ -30,6 +30,8 @@ type LiveChange struct {
 	Changes []LiveRight  `json:"changes"`
 	Remains []Unrecalled `json:"remains"` // what it still has of what was to be taken
 	Killed  bool         `json:"killed"`  // it was ended, cause policy
+	// Kept is how many descriptors were open and, as was asked, keep their rights.
+	Kept int `json:"kept,omitempty"`
 	// Children is what became of those that were started within it.
 	Children []*LiveChange `json:"children,omitempty"`
 }
@@ -55,6 +57,9 @@ type Unrecalled struct {
 type RevokeOptions struct {
 	// Hard ends the run where something cannot be taken back otherwise.
 	Hard bool
+	// KeepOpen leaves their rights to the descriptors that are open, until they are
+	// closed or something is revoked without it.
+	KeepOpen bool
 }
 
 // recallPatience is how long a revocation waits for an operation that the host has
@@ -275,7 +280,10 @@ func (p *Process) Revoke(ctx context.Context, o RevokeOptions, grants ...Grant) 
 		change.Remains = nativeRemains(change.Changes)
 		return change, refuse("CANNOT-RECALL", "revoke", "a native program cannot be made to give back what it has, and goes on unchanged", "add --hard to end it", nil)
 	}
-	change, children, err := p.narrowFamily(grants)
+	if o.Hard && o.KeepOpen {
+		return nil, refuse("USAGE", "revoke", "nothing is to be kept, and what is open is to be kept", "give one of --hard and --keep-open", nil)
+	}
+	change, children, err := p.narrowFamily(grants, o)
 	if err != nil {
 		return nil, err
 	}

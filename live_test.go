@@ -224,6 +224,47 @@ func TestLiveGrant(t *testing.T) {
 	}
 }
 
+// TestKeepOpen: what is open keeps its rights if the revocation says so, and loses them
+// to the next that does not.
+func TestKeepOpen(t *testing.T) {
+	k := open(t, nil)
+	dir, ctl := real(t), real(t)
+	must(t, os.WriteFile(filepath.Join(dir, "f"), []byte("calm"), 0o600))
+	for _, keep := range []bool{true, false} {
+		o := &output{}
+		p := start(t, k, agentos.Spec{Stdout: o, Stderr: o, Grants: []agentos.Grant{{Host: dir}, {Host: ctl}}}, "gaze", filepath.Join(dir, "f"), filepath.Join(ctl, "stop"))
+		o.await(t, "ready")
+		c, err := p.Revoke(t.Context(), agentos.RevokeOptions{KeepOpen: true}, agentos.Grant{Host: dir})
+		must(t, err)
+		// The file, its directory, and the pre-opened ones.
+		if c.Kept < 4 {
+			t.Errorf("%d descriptors keep their rights", c.Kept)
+		}
+		if _, err := p.Revoke(t.Context(), agentos.RevokeOptions{KeepOpen: true, Hard: true}, agentos.Grant{Host: dir}); code(err) != "AGENTOS-USAGE" {
+			t.Errorf("both --hard and --keep-open: %v", err)
+		}
+		if !keep {
+			_, err := p.Revoke(t.Context(), agentos.RevokeOptions{}, agentos.Grant{Host: dir})
+			must(t, err)
+		}
+		// Only what is open can still show this, of a size that counts as a leak too.
+		must(t, os.WriteFile(filepath.Join(dir, "f"), []byte(strings.Repeat("secret ", 20)), 0o600))
+		if keep {
+			o.await(t, "a leak\n")
+		} else {
+			time.Sleep(20 * time.Millisecond) // let it try; nothing is asserted about time
+		}
+		must(t, os.WriteFile(filepath.Join(ctl, "stop"), nil, 0o600))
+		_, err = p.Wait(t.Context())
+		must(t, err)
+		if got := !strings.HasSuffix(o.String(), " leaks 0\n"); got != keep {
+			t.Errorf("kept %t: it said %q", keep, o)
+		}
+		must(t, os.Remove(filepath.Join(ctl, "stop")))
+		must(t, os.WriteFile(filepath.Join(dir, "f"), []byte("calm"), 0o600))
+	}
+}
+
 // TestWithin: what is started within a process has no more than that, then and later.
 func TestWithin(t *testing.T) {
 	k := open(t, nil)

@@ -125,7 +125,7 @@ func (h handler) Change(ctx context.Context, r control.Request) ([]byte, error) 
 	var change *LiveChange
 	var err error
 	if r.Op == control.OpRevoke {
-		change, err = h.p.Revoke(ctx, RevokeOptions{Hard: r.Hard}, grants...)
+		change, err = h.p.Revoke(ctx, RevokeOptions{Hard: r.Hard, KeepOpen: r.Keep}, grants...)
 	} else {
 		change, err = h.p.Grant(ctx, grants...)
 	}

@@ -83,11 +83,11 @@ func (c *Client) Wait(ctx context.Context) ([]byte, error) {
 	return r.Report, nil
 }
 
-// Change gives the run grants, or takes them with OpRevoke, and returns what became of
+// Change asks for OpGrant or OpRevoke, and returns what became of
 // it, one JSON document. It may be there beside an *Error, which says why nothing was
 // done.
-func (c *Client) Change(ctx context.Context, op Op, hard bool, grants ...Grant) ([]byte, error) {
-	r, err := c.call(ctx, Request{Op: op, Hard: hard, Grants: grants})
+func (c *Client) Change(ctx context.Context, req Request) ([]byte, error) {
+	r, err := c.call(ctx, req)
 	if err == nil && len(r.Change) == 0 {
 		return nil, errors.New("the answer holds no change")
 	}

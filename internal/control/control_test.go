@@ -156,11 +156,11 @@ func TestChange(t *testing.T) {
 	_, path := start(t, r)
 	c := dial(t, path)
 	long := "/" + strings.Repeat("x", 4000)
-	body, err := c.Change(t.Context(), OpGrant, false, Grant{Kind: KindRead, Host: "/a", Guest: "/b"}, Grant{Kind: KindAllow, Capability: "info"}, Grant{Kind: KindWrite, Host: long})
+	body, err := c.Change(t.Context(), Request{Op: OpGrant, Grants: []Grant{{Kind: KindRead, Host: "/a", Guest: "/b"}, {Kind: KindAllow, Capability: "info"}, {Kind: KindWrite, Host: long}}})
 	if err != nil || string(body) != `{"version":1,"applied":true}` {
 		t.Errorf("Change = %s, %v", body, err)
 	}
-	body, err = c.Change(t.Context(), OpRevoke, true, Grant{Kind: KindWrite, Host: "/none"})
+	body, err = c.Change(t.Context(), Request{Op: OpRevoke, Hard: true, Grants: []Grant{{Kind: KindWrite, Host: "/none"}}})
 	var e *Error
 	if !errors.As(err, &e) || *e != (Error{Code: "AGENTOS-X", Message: "no", Where: "/none", Fix: "do"}) || string(body) != `{"version":1,"applied":false}` {
 		t.Errorf("a change that was refused = %s, %+v", body, err)
@@ -353,6 +353,8 @@ func TestBadRequests(t *testing.T) {
 		{`{"version":1,"op":"kill","force":true,"hard":true}`, CodeBadRequest},
 		{`{"version":1,"op":"status","grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
 		{`{"version":1,"op":"grant"}`, CodeBadRequest},
+		{`{"version":1,"op":"wait","keep":true}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","keep":true,"grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
 		{`{"version":1,"op":"grant","hard":true,"grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
 		{`{"version":1,"op":"grant","pid":3,"grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
 		{`{"version":1,"op":"grant","grants":[{"kind":"deny","host":"/a"}]}`, CodeBadRequest},

@@ -45,6 +45,7 @@ type Request struct {
 	Force   bool    `json:"force,omitempty"`  // of OpKill: end it, whatever it does
 	Grants  []Grant `json:"grants,omitempty"` // of OpGrant and OpRevoke
 	Hard    bool    `json:"hard,omitempty"`   // of OpRevoke: end it where it cannot be taken otherwise
+	Keep    bool    `json:"keep,omitempty"`   // of OpRevoke: open descriptors keep what they have
 }
 
 // Grant is one path or capability of a change.
@@ -204,12 +205,12 @@ func DecodeRequest(line []byte) (Request, error) {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return bad("something follows the request")
 	}
-	if change := r.Op == OpGrant || r.Op == OpRevoke; change || len(r.Grants) > 0 || r.Hard {
+	if change := r.Op == OpGrant || r.Op == OpRevoke; change || len(r.Grants) > 0 || r.Hard || r.Keep {
 		switch {
 		case !change:
-			return bad("grants and hard belong to %q and %q only", OpGrant, OpRevoke)
-		case r.Hard && r.Op != OpRevoke:
-			return bad("hard belongs to %q only", OpRevoke)
+			return bad("grants, hard, and keep belong to %q and %q only", OpGrant, OpRevoke)
+		case (r.Hard || r.Keep) && r.Op != OpRevoke:
+			return bad("hard and keep belong to %q only", OpRevoke)
 		case len(r.Grants) == 0 || len(r.Grants) > maxGrants:
 			return bad("%q takes from 1 to %d grants", r.Op, maxGrants)
 		}

@@ -35,6 +35,7 @@ type FDTable struct {
 type slot struct {
 	used, open bool // reserved; committed
 	lost       Loss // by a change of what the process may do, as of d.Epoch
+	kept       Loss // what a change does not take from it
 	latency    vfs.Latency
 	d          Descriptor
 }
@@ -177,14 +178,35 @@ func (t *FDTable) Fresh(fd abi.FD, epoch uint64) bool {
 // stale returns the file of fd to be decided on again, nil if fd is not open or was
 // decided on under epoch; then it has lost what lost says. Who keeps the descriptor
 // from being closed is as for Borrow.
-func (t *FDTable) stale(fd abi.FD, epoch uint64) (f *vfs.File, again bool, lost Loss) {
+func (t *FDTable) stale(fd abi.FD, epoch uint64) (f *vfs.File, again bool, lost, kept Loss) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if fd < 0 || int(fd) >= len(t.slots) || !t.slots[fd].open {
-		return nil, false, 0
+		return nil, false, 0, 0
 	}
 	s := &t.slots[fd]
-	return s.d.File, s.d.Epoch != epoch, s.lost
+	return s.d.File, s.d.Epoch != epoch, s.lost, s.kept
+}
+
+// Keep has the descriptors that are open keep what they have not lost, whatever
+// changes, until they are closed or Keep(false) is called. It returns how many of them
+// are of files.
+func (t *FDTable) Keep(keep bool) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.slots {
+		s := &t.slots[i]
+		if !s.open || s.d.File.Stream() {
+			continue
+		}
+		if !keep {
+			s.kept = 0
+			continue
+		}
+		s.kept = (LostRead | LostWrite) &^ s.lost
+		n++
+	}
+	return n
 }
 
 // decided notes what fd has lost as of epoch.

@@ -81,7 +81,7 @@ func (p *Process) Quiesce(ctx context.Context, epoch uint64) bool {
 // Recheck decides again on a descriptor that c uses, if what the process may do has
 // changed since that was decided last, and refuses c what is lost.
 func (p *Process) Recheck(c *abi.Call, fd abi.FD, epoch uint64) abi.Errno {
-	f, again, lost := p.fds.stale(fd, epoch)
+	f, again, lost, kept := p.fds.stale(fd, epoch)
 	if f == nil || f.Stream() {
 		return abi.OK
 	}
@@ -97,6 +97,7 @@ func (p *Process) Recheck(c *abi.Call, fd abi.FD, epoch uint64) abi.Errno {
 		if f.Flags()&abi.OWrite != 0 && (!p.Subject().Allows(abi.CapFileWrite) || !p.authority.File(abi.ActWrite, f.Path()).Allow) {
 			lost |= LostWrite
 		}
+		lost &^= kept
 		p.fds.decided(fd, epoch, lost)
 	}
 	gone := lost & takes(c.Nr)

@@ -132,7 +132,9 @@ func gaze(a []string) error {
 	note := func(b []byte, err error) {
 		switch {
 		case strings.Contains(string(b), "secret"):
-			leaks++
+			if leaks++; leaks == 1 {
+				fmt.Println("a leak")
+			}
 		case err != nil && !errors.Is(err, io.EOF):
 			refused++
 		case len(b) > 0:

@@ -22,6 +22,7 @@ import (
 type liveFlags struct {
 	grants []control.Grant
 	hard   bool
+	keep   bool
 	json   bool
 }
 
@@ -77,7 +78,7 @@ pre-opened directory that the answer names. A --deny is never lifted.`,
 
 func (inv *invocation) revokeCommand() *cobra.Command {
 	f := &liveFlags{}
-	const usage = "agentos revoke RUN --read HOST[:GUEST] | --write HOST[:GUEST] | --allow CAPABILITY … [--hard]"
+	const usage = "agentos revoke RUN --read HOST[:GUEST] | --write HOST[:GUEST] | --allow CAPABILITY … [--hard | --keep-open]"
 	cmd := &cobra.Command{
 		Use:   "revoke RUN [flags]",
 		Short: "Take something from a running program",
@@ -98,6 +99,7 @@ so and changes nothing, unless --hard ends the program (status 159).`,
 	}
 	f.register(cmd.Flags())
 	cmd.Flags().BoolVar(&f.hard, "hard", false, "end the program where something cannot be taken back otherwise")
+	cmd.Flags().BoolVar(&f.keep, "keep-open", false, "leave their rights to the files that are open, until they are closed")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print the answer, as JSON")
 	return cmd
 }
@@ -117,7 +119,7 @@ func (inv *invocation) change(cmd *cobra.Command, op control.Op, f *liveFlags, r
 		if err != nil {
 			return err
 		}
-		body, err := c.Change(ctx, op, f.hard, f.grants...)
+		body, err := c.Change(ctx, control.Request{Op: op, Hard: f.hard, Keep: f.keep, Grants: f.grants})
 		_ = c.Close() // the answer was read, or the error counts
 		if len(body) > 0 {
 			if perr := inv.printChange(cmd.OutOrStdout(), f, body); perr != nil {
@@ -168,6 +170,9 @@ func (inv *invocation) printChange(w io.Writer, f *liveFlags, body []byte) error
 	}
 	if len(a.Changes) == 0 {
 		b.WriteString("nothing changed: it is so already\n")
+	}
+	if a.Kept > 0 {
+		fmt.Fprintf(&b, "descriptors that are open and keep their rights: %d\n", a.Kept)
 	}
 	if a.Killed {
 		b.WriteString("the program was ended\n")
