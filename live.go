@@ -296,18 +296,20 @@ func (p *Process) Revoke(ctx context.Context, o RevokeOptions, grants ...Grant) 
 // settleNarrowed sees to it that nothing is in flight any more that was decided before
 // change, and completes the answer.
 func (p *Process) settleNarrowed(ctx context.Context, change *LiveChange, o RevokeOptions, grants []Grant) *LiveChange {
-	if p.domain == "native" && !o.Hard {
+	p.noteChange(change, event.KindRevoke) // before it may be killed, and its report written
+	native := p.domain == "native"
+	if native && !o.Hard {
 		change.Remains = nativeRemains(change.Changes)
-	} else if p.domain == "native" {
+	}
+	if !native && !p.recall(ctx, change.Epoch) {
+		change.Remains = append(change.Remains, Unrecalled{"operation", "one operation that the host had been given does not return: it cannot be stopped, and what it brings will be thrown away"})
+	}
+	if o.Hard && (native || len(change.Remains) > 0) {
 		change.Killed = p.endByPolicy(grants)
-	} else if !p.recall(ctx, change.Epoch) {
-		if o.Hard {
-			change.Killed = p.endByPolicy(grants)
-		} else {
-			change.Remains = append(change.Remains, Unrecalled{"operation", "one operation that the host had been given does not return: it cannot be stopped, and what it brings will be thrown away"})
+		if !p.gone(ctx) {
+			change.Remains = append(change.Remains, Unrecalled{"process", "it was killed, and the host has not let go of it yet"})
 		}
 	}
-	p.noteChange(change, event.KindRevoke)
 	return change
 }
 
@@ -316,6 +318,18 @@ func (p *Process) recall(ctx context.Context, epoch uint64) bool {
 	ctx, cancel := context.WithTimeout(ctx, recallPatience)
 	defer cancel()
 	return p.p.Quiesce(ctx, epoch)
+}
+
+// gone waits until the process is dead.
+func (p *Process) gone(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, recallPatience)
+	defer cancel()
+	select {
+	case <-p.p.DeadC():
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 func (p *Process) endByPolicy(grants []Grant) bool {

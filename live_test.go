@@ -198,8 +198,8 @@ func TestLiveGrant(t *testing.T) {
 	dir, late := real(t), real(t)
 	must(t, os.WriteFile(filepath.Join(dir, "in"), []byte("calm"), 0o600))
 	must(t, os.WriteFile(filepath.Join(late, "stop"), nil, 0o600))
-	o := &output{}
-	p := start(t, k, agentos.Spec{Stdout: o, Stderr: o, Grants: []agentos.Grant{{Host: dir}}}, "gaze", filepath.Join(dir, "in"), filepath.Join(late, "stop"))
+	o, events := &output{}, output{}
+	p := start(t, k, agentos.Spec{Stdout: o, Stderr: o, Events: &events, Grants: []agentos.Grant{{Host: dir}}}, "gaze", filepath.Join(dir, "in"), filepath.Join(late, "stop"))
 	o.await(t, "ready")
 	c, err := p.Grant(t.Context(), agentos.Grant{Host: late}, agentos.Grant{Kind: agentos.GrantAllow, Capability: abi.CapInfo})
 	must(t, err)
@@ -211,6 +211,9 @@ func TestLiveGrant(t *testing.T) {
 	check(t, r)
 	if r.ExitCode != 0 || !strings.Contains(o.String(), "seen true") {
 		t.Errorf("it ended with %d and said %q", r.ExitCode, o)
+	}
+	if n := strings.Count(events.String(), `"kind":"grant"`); n != 2 || !strings.Contains(events.String(), `"severity":"warning"`) || !strings.Contains(events.String(), `"change":"deny → read"`) {
+		t.Errorf("%d grants in the events:\n%s", n, &events)
 	}
 	found := false
 	for _, v := range r.View {

@@ -13,8 +13,9 @@ import (
 func TestNativeRevoke(t *testing.T) {
 	k := open(t, nil)
 	dir := real(t)
+	const cookie = "1234.5678" // found among the processes of the host
 	o := &output{}
-	spec := agentos.Spec{Program: "/bin/sh", Args: []string{"-c", "echo ready; sleep 1000"}, Stdout: o, Stderr: o, Grants: []agentos.Grant{{Host: dir}}}
+	spec := agentos.Spec{Program: "/bin/sh", Args: []string{"-c", "echo ready; sleep " + cookie}, Stdout: o, Stderr: o, Grants: []agentos.Grant{{Host: dir}}}
 	p, err := k.Start(t.Context(), spec)
 	must(t, err)
 	o.await(t, "ready")
@@ -38,10 +39,16 @@ func TestNativeRevoke(t *testing.T) {
 	if got := strings.Join(what, " "); got != "descriptors mappings mounts rules" {
 		t.Errorf("it keeps %s", got)
 	}
+	if len(running(t, cookie)) == 0 {
+		t.Fatal("the program does not run, or cannot be found")
+	}
 	c, err = p.Revoke(t.Context(), agentos.RevokeOptions{Hard: true}, agentos.Grant{Host: dir})
 	must(t, err)
-	if !c.Killed || !c.Applied {
+	if !c.Killed || !c.Applied || len(c.Remains) != 0 {
 		t.Errorf("with --hard: %+v", c)
+	}
+	if pids := running(t, cookie); len(pids) != 0 {
+		t.Errorf("the revocation returned, and %v are running", pids)
 	}
 	r, err := p.Wait(t.Context())
 	must(t, err)

@@ -141,7 +141,7 @@ func (inv *invocation) printChange(w io.Writer, f *liveFlags, body []byte) error
 		return &Failure{Status: statusRefused, Code: CodeControl, Where: "the answer", Problem: "is not understood: " + err.Error(), Err: err}
 	}
 	for _, c := range append([]*agentos.LiveChange{&a}, a.Children...) {
-		if a.Applied && len(c.Remains) > 0 && !c.Killed {
+		if a.Applied && len(c.Remains) > 0 {
 			inv.status = 1
 		}
 	}
