@@ -56,3 +56,34 @@ func TestNativeRevoke(t *testing.T) {
 		t.Errorf("it ended by %s, %d, %s", r.Cause, r.ExitCode, r.Detail)
 	}
 }
+
+// TestNativeWithin: what a native program has unasked is compared, too.
+func TestNativeWithin(t *testing.T) {
+	k := open(t, nil)
+	dir := real(t)
+	parent := start(t, k, agentos.Spec{Grants: []agentos.Grant{{Host: dir}}}, "sleep", "1h")
+	if _, err := k.Run(t.Context(), agentos.Spec{Within: parent, Program: "/bin/true"}); code(err) != "AGENTOS-EXCEEDS" {
+		t.Errorf("a native program within one that sees less: %v", err)
+	}
+	native, err := k.Start(t.Context(), agentos.Spec{Program: "/bin/sleep", Args: []string{"1000"}, Grants: []agentos.Grant{{Host: dir}}})
+	must(t, err)
+	r, err := k.Run(t.Context(), agentos.Spec{Within: native, Program: "/bin/true", Grants: []agentos.Grant{{Host: dir}}})
+	if err != nil || r.ExitCode != 0 {
+		t.Errorf("one within its like: %v, %+v", err, r)
+	}
+	child, err := k.Start(t.Context(), agentos.Spec{Within: native, Program: "/bin/sleep", Args: []string{"1000"}, Grants: []agentos.Grant{{Host: dir}}})
+	must(t, err)
+	c, err := native.Revoke(t.Context(), agentos.RevokeOptions{Hard: true}, agentos.Grant{Host: dir})
+	must(t, err)
+	if !c.Killed || len(c.Children) != 1 || !c.Children[0].Killed || c.Children[0].PID != child.PID() {
+		t.Errorf("revoked with --hard: %+v", c)
+	}
+	for _, p := range []*agentos.Process{native, child} {
+		r, err := p.Wait(t.Context())
+		must(t, err)
+		if r.Cause != "policy" {
+			t.Errorf("it ended by %s", r.Cause)
+		}
+	}
+	must(t, parent.Kill())
+}

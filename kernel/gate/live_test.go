@@ -271,3 +271,43 @@ func seed(t *testing.T, fs vfs.FileSystem, content string) {
 		t.Fatal(errno)
 	}
 }
+
+// TestRevokedCapability: layer 1 is asked anew at each call.
+func TestRevokedCapability(t *testing.T) {
+	m := newInFlight(t, "x")
+	change := func(add, drop abi.CapSet) {
+		if err := m.p.Authority().Change(func(s *perm.Subject) (*perm.Subject, error) {
+			s, _ = s.WithCaps(add, drop)
+			return s, nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call := func(c abi.Call) abi.Errno {
+		for status := m.g.Call(&c); status == abi.Blocked; status = m.g.Continue(&c) {
+			time.Sleep(time.Millisecond)
+		}
+		return c.Errno
+	}
+	random := abi.Call{Nr: abi.SysRandom, Buf: [][]byte{make([]byte, 1)}}
+	stat := abi.Call{Nr: abi.SysFstat, FD: m.fd}
+	for i, want := range []abi.Errno{abi.EPERM, abi.OK, abi.EPERM} {
+		switch i {
+		case 1:
+			change(abi.Caps(abi.CapRandom), 0)
+		case 2:
+			change(0, abi.Caps(abi.CapRandom, abi.CapFileRead))
+		}
+		if got := call(random); got != want {
+			t.Errorf("round %d: random: %s, want %s", i, got, want)
+		}
+		// Without the capability an open descriptor is of no use either.
+		if want := map[bool]abi.Errno{true: abi.EACCES, false: abi.OK}[i == 2]; call(stat) != want {
+			t.Errorf("round %d: fstat is not %s", i, want)
+		}
+	}
+	change(abi.Caps(abi.CapFileRead), 0)
+	if got := call(stat); got != abi.OK {
+		t.Errorf("given back: %s", got)
+	}
+}
