@@ -140,12 +140,12 @@ type narrowedChild struct {
 func (p *Process) narrowFamily(grants []Grant, o RevokeOptions) (*LiveChange, []narrowedChild, error) {
 	p.k.family.Lock()
 	defer p.k.family.Unlock()
-	change, err := p.wouldNarrow(grants)
-	if err != nil {
+	if _, err := p.wouldNarrow(grants); err != nil {
 		return nil, nil, err // before anything is kept
 	}
 	kept := p.keepOpen(o.KeepOpen)
-	if change, err = p.narrow(grants); err != nil {
+	change, err := p.narrow(grants)
+	if err != nil {
 		return nil, nil, err
 	}
 	change.Kept = kept
