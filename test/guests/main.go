@@ -129,12 +129,15 @@ func gaze(a []string) error {
 	}
 	fmt.Println("ready")
 	var seen, refused, reopened, leaks int
+	leak := func() {
+		if leaks++; leaks == 1 {
+			fmt.Println("a leak")
+		}
+	}
 	note := func(b []byte, err error) {
 		switch {
 		case strings.Contains(string(b), "secret"):
-			if leaks++; leaks == 1 {
-				fmt.Println("a leak")
-			}
+			leak()
 		case err != nil && !errors.Is(err, io.EOF):
 			refused++
 		case len(b) > 0:
@@ -152,10 +155,10 @@ func gaze(a []string) error {
 			b, err := os.ReadFile(a[0])
 			note(b, err)
 			if st, err := f.Stat(); err == nil && st.Size() > 100 {
-				leaks++
+				leak()
 			}
 			if st, err := os.Stat(a[0]); err == nil && st.Size() > 100 {
-				leaks++
+				leak()
 			}
 			if g, err := os.Open(a[0]); err == nil {
 				reopened++
