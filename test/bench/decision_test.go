@@ -104,6 +104,19 @@ func policies(n int) perm.Engine {
 	return p
 }
 
+// question is the key of a decision: a process, by the epoch of its rights, an action,
+// and a path.
+type question struct {
+	process, epoch uint64
+	action         abi.Action
+	path           string
+}
+
+// word is the same for a cache that takes a string.
+func (q question) word() string {
+	return fmt.Sprintf("%d\x00%d\x00%d\x00%s", q.process, q.epoch, q.action, q.path)
+}
+
 // share divides b.N iterations among n goroutines.
 func share(b *testing.B, n int, loop func(worker, iterations int)) {
 	var wg sync.WaitGroup
@@ -116,12 +129,17 @@ func share(b *testing.B, n int, loop func(worker, iterations int)) {
 }
 
 // BenchmarkDecisionHit asks what is remembered, of our cache and of two others that
-// hold the same answers under the same keys with the same age. They are told the
-// key as one word, so that joining it is not among what is measured. In "one" all
-// goroutines ask as one process, in "each" each as its own.
+// hold the same answers under the same keys with the same age. The one that takes only
+// strings is told the key as one word made beforehand: joining it is not measured. In
+// "one" all goroutines ask as one process, in "each" each as its own.
 func BenchmarkDecisionHit(b *testing.B) {
 	paths := decisionPaths()
 	asks := again(paths)
+	key := func(p string) question { return question{1, 1, abi.ActRead, p} }
+	var words []string
+	for _, p := range asks {
+		words = append(words, key(p).word())
+	}
 	subject, engine := decisionSubject(), policies(50)
 	authority := func() *perm.Authority {
 		return perm.NewAuthority(perm.Principal{}, subject, engine).Remember(perm.CacheOptions{})
@@ -152,17 +170,17 @@ func BenchmarkDecisionHit(b *testing.B) {
 				})
 			})
 			b.Run("otter", func(b *testing.B) {
-				c := otter.Must(&otter.Options[string, perm.Decision]{MaximumSize: 1024, ExpiryCalculator: otter.ExpiryWriting[string, perm.Decision](ttl)})
+				c := otter.Must(&otter.Options[question, perm.Decision]{MaximumSize: 1024, ExpiryCalculator: otter.ExpiryWriting[question, perm.Decision](ttl)})
 				defer c.StopAllGoroutines()
 				plain := perm.NewAuthority(perm.Principal{}, subject, engine)
 				for _, p := range paths {
-					c.Set(p, plain.File(abi.ActRead, p))
+					c.Set(key(p), plain.File(abi.ActRead, p))
 				}
 				share(b, n, func(w, n int) {
 					for i := range n {
 						p := asks[(i+37*w)%asked]
-						if _, ok := c.GetIfPresent(p); !ok {
-							c.Set(p, plain.File(abi.ActRead, p))
+						if _, ok := c.GetIfPresent(key(p)); !ok {
+							c.Set(key(p), plain.File(abi.ActRead, p))
 						}
 					}
 				})
@@ -175,14 +193,15 @@ func BenchmarkDecisionHit(b *testing.B) {
 				defer c.Close()
 				plain := perm.NewAuthority(perm.Principal{}, subject, engine)
 				for _, p := range paths {
-					c.SetWithTTL(p, plain.File(abi.ActRead, p), 1, ttl)
+					c.SetWithTTL(key(p).word(), plain.File(abi.ActRead, p), 1, ttl)
 				}
 				c.Wait()
 				share(b, n, func(w, n int) {
 					for i := range n {
 						p := asks[(i+37*w)%asked]
-						if _, ok := c.Get(p); !ok {
-							c.SetWithTTL(p, plain.File(abi.ActRead, p), 1, ttl)
+						word := words[(i+37*w)%asked]
+						if _, ok := c.Get(word); !ok {
+							c.SetWithTTL(word, plain.File(abi.ActRead, p), 1, ttl)
 						}
 					}
 				})
