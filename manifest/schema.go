@@ -1,10 +1,12 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 
+	"github.com/agentos-kernel/agentos/internal/nearest"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -72,6 +74,22 @@ func schema() []Key {
 				}
 			})
 		}},
+		{"policies", "array of strings", "--policy", "Files of policies in the Cedar language, or `builtin:NAME`.", func(d *decoder, n *unstable.Node) {
+			d.each(n, func(n *unstable.Node) {
+				parse := func(s string) (string, error) {
+					if strings.HasPrefix(s, "builtin:") {
+						return s, nil
+					}
+					return d.abs(s)
+				}
+				if v := into(d, n, parse); v.Set() {
+					d.m.Policies = append(d.m.Policies, v)
+				}
+			})
+		}},
+		{"policy_default", "string", "--policy-default", "`allow` or `deny`: what becomes of what no policy decides.", func(d *decoder, n *unstable.Node) {
+			d.m.PolicyDeny = scalar(d, n, parsePolicyDefault)
+		}},
 		{"listen", "array of strings", "--listen", "Addresses to listen on, `PORT` or `ADDR:PORT`.", func(d *decoder, n *unstable.Node) {
 			d.each(n, func(n *unstable.Node) {
 				if v := into(d, n, ParseListen); v.Set() {
@@ -136,7 +154,7 @@ func ParseCapability(s string) (abi.Capability, error) {
 	for c := abi.CapNone + 1; c < abi.NumCapabilities; c++ {
 		names = append(names, c.String())
 	}
-	if near := Nearest(s, names); near != "" {
+	if near := nearest.Of(s, names); near != "" {
 		return 0, fmt.Errorf("%q is not a capability; did you mean %q?", s, near)
 	}
 	return 0, fmt.Errorf("%q is not a capability; `agentos syscalls` lists them: %s", s, strings.Join(names, ", "))
@@ -172,4 +190,14 @@ func (d *decoder) abs(s string) (string, error) {
 		return filepath.Clean(s), nil
 	}
 	return filepath.Join(d.m.Dir, s), nil
+}
+
+func parsePolicyDefault(s string) (bool, error) {
+	switch s {
+	case "allow":
+		return false, nil
+	case "deny":
+		return true, nil
+	}
+	return false, errors.New("is neither allow nor deny")
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	agentos "github.com/agentos-kernel/agentos"
-	"github.com/agentos-kernel/agentos/manifest"
+	"github.com/agentos-kernel/agentos/internal/nearest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -132,7 +132,7 @@ as its processes. A program has what it is granted and nothing else.`,
 	root.AddCommand(
 		inv.runCommand(), inv.demoCommand(),
 		inv.psCommand(), inv.killCommand(), inv.waitCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
-		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(),
+		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(),
 		inv.syscallsCommand(), inv.doctorCommand(), inv.versionCommand(), inv.completionCommand(root),
 	)
 	return root
@@ -154,7 +154,7 @@ func (inv *invocation) unknownCommand(root *cobra.Command, args []string) error 
 	for _, c := range root.Commands() {
 		names = append(names, c.Name())
 	}
-	if near := manifest.Nearest(name, names); near != "" {
+	if near := nearest.Of(name, names); near != "" {
 		return refuse(CodeUsage, "agentos "+name, "is not a command", "did you mean agentos "+near+"?")
 	}
 	return refuse(CodeUsage, "agentos "+name, "is not a command", "agentos --help lists them: "+strings.Join(sorted(names), ", "))
