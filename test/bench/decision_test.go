@@ -20,6 +20,7 @@ import (
 	gateproc "github.com/agentos-kernel/agentos/kernel/gate/proc"
 	"github.com/agentos-kernel/agentos/kernel/limit"
 	"github.com/agentos-kernel/agentos/kernel/perm"
+	"github.com/agentos-kernel/agentos/kernel/perm/cedar"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 	"github.com/agentos-kernel/agentos/kernel/vfs/hostfs"
@@ -65,43 +66,34 @@ func decisionSubject() *perm.Subject {
 	return perm.NewSubject(spec)
 }
 
-// patterns is a stand-in for a policy engine: every pattern is tried on every path.
-type patterns []string
-
-func (p patterns) Decide(_ *perm.Principal, q *perm.Query) perm.Verdict {
-	for i, like := range p {
-		if matches(like, q.Path) {
-			return perm.Verdict{Rule: fmt.Sprint("pattern ", i)}
-		}
-	}
-	return perm.Verdict{Allow: true}
-}
-
-func (p patterns) Describe() []string { return nil }
-
-// matches compares with a pattern in which * stands for anything.
-func matches(like, s string) bool {
-	parts := strings.Split(like, "*")
-	if !strings.HasPrefix(s, parts[0]) {
-		return false
-	}
-	s = s[len(parts[0]):]
-	for _, p := range parts[1 : len(parts)-1] {
-		i := strings.Index(s, p)
-		if i < 0 {
-			return false
-		}
-		s = s[i+len(p):]
-	}
-	return strings.HasSuffix(s, parts[len(parts)-1])
-}
-
-func policies(n int) perm.Engine {
-	var p patterns
+// policies loads n policies: five about any place, five about the place that is asked
+// about, and the others each about reading, changing, or executing somewhere else.
+func policies(b *testing.B, n int) perm.Engine {
+	b.Helper()
+	var text strings.Builder
 	for i := range n {
-		p = append(p, fmt.Sprintf("*/.private%d/*", i))
+		like, action := fmt.Sprintf("/srv%d/private%d/*", i%97, i), "read"
+		switch {
+		case i < 5:
+			like = fmt.Sprintf("*/.private%d/*", i)
+		case i < 10:
+			like = fmt.Sprintf("/home/u/project/private%d/*", i)
+		case i%4 == 1:
+			action = "write"
+		case i%4 == 2:
+			action = "execute"
+		}
+		target := "File"
+		if action == "execute" {
+			target = "Program"
+		}
+		fmt.Fprintf(&text, "forbid (principal, action == AgentOS::Action::%q, resource is AgentOS::%s) when { resource.path like %q };\n", action, target, like)
 	}
-	return p
+	e, err := cedar.Load([]cedar.Source{{Name: "bench.cedar", Text: []byte(text.String())}}, cedar.Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return e
 }
 
 // question is the key of a decision: a process, by the epoch of its rights, an action,
@@ -140,7 +132,7 @@ func BenchmarkDecisionHit(b *testing.B) {
 	for _, p := range asks {
 		words = append(words, key(p).word())
 	}
-	subject, engine := decisionSubject(), policies(50)
+	subject, engine := decisionSubject(), policies(b, 50)
 	authority := func() *perm.Authority {
 		return perm.NewAuthority(perm.Principal{}, subject, engine).Remember(perm.CacheOptions{})
 	}
@@ -212,11 +204,11 @@ func BenchmarkDecisionHit(b *testing.B) {
 
 // BenchmarkDecision compares a hit with deciding anew, allowed and refused.
 func BenchmarkDecision(b *testing.B) {
-	allowed, refused := "/home/u/project/src/package1/file1.go", "/home/u/project/src/.private7/key"
+	allowed, refused := "/home/u/project/src/package1/file1.go", "/home/u/project/src/.private4/key"
 	for _, n := range []int{0, 50, 5000} {
 		var engine perm.Engine
 		if n > 0 {
-			engine = policies(n)
+			engine = policies(b, n)
 		}
 		cold := perm.NewAuthority(perm.Principal{}, decisionSubject(), engine)
 		hit := perm.NewAuthority(perm.Principal{}, decisionSubject(), engine).Remember(perm.CacheOptions{})
@@ -259,7 +251,7 @@ func newDecider(b *testing.B, fs vfs.FileSystem, guest string) *decider {
 	b.Helper()
 	account := limit.NewAccount(limit.Caps{})
 	p := proc.New(proc.Options{Account: account, Denials: new(perm.Denials),
-		Authority: perm.NewAuthority(perm.Principal{}, decisionSubject(), policies(50)).Remember(perm.CacheOptions{})})
+		Authority: perm.NewAuthority(perm.Principal{}, decisionSubject(), policies(b, 50)).Remember(perm.CacheOptions{})})
 	d := &decider{p: p, ns: vfs.NewNamespace(vfs.Options{})}
 	if err := d.ns.Mount(guest, fs); err != nil {
 		b.Fatal(err)
