@@ -1,6 +1,7 @@
 package perm
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
@@ -124,12 +125,12 @@ func (p *plain) file(act abi.Action, asked string) verdict {
 			if d.Host != "" {
 				text = d.Host
 			}
-			return verdict{abi.LayerPath, Denied, absent, "--deny " + text}
+			return denial(&d, absent, text)
 		}
 	}
 	for _, d := range p.spec.Paths {
 		if d.Right == None && d.Host != "" && grant != nil && grant.Host != "" && p.inside(host, names(d.Host), false) {
-			return verdict{abi.LayerPath, Denied, absent, "--deny " + d.Host}
+			return denial(&d, absent, d.Host)
 		}
 	}
 	if grant == nil {
@@ -157,6 +158,14 @@ func (p *plain) file(act abi.Action, asked string) verdict {
 		return p.judge(act, path)
 	}
 	return p.judge(act, host)
+}
+
+// denial is what a deny says, which names the path text.
+func denial(d *PathRule, errno abi.Errno, text string) verdict {
+	if d.Source == SourceRevoked {
+		return verdict{abi.LayerPath, Revoked, errno, "revoked: " + text}
+	}
+	return verdict{abi.LayerPath, Denied, errno, "--deny " + text}
 }
 
 // judge asks the laws about a file.
@@ -322,6 +331,22 @@ func scenario(d dice, n int, seen *[NumReasons]int, extra ...string) error {
 				}
 			}
 		case 1:
+			t, to := Extent{Guest: d.path(3)}, Right(d.IntN(2))
+			if d.IntN(2) == 0 {
+				t = Extent{Hosts: []string{"/h" + strings.TrimSuffix(d.path(3), "/")}}
+			}
+			for _, a := range all {
+				err := a.Change(func(s *Subject) (*Subject, error) {
+					next, _, err := s.Narrow(t, to)
+					return next, err
+				})
+				if err == nil {
+					p.spec = a.Subject().Spec()
+				} else if !errors.Is(err, ErrNotGranted) {
+					return err
+				}
+			}
+		case 2:
 			p.laws = d.laws()
 			for _, a := range all {
 				a.Rebind(engine())
@@ -348,7 +373,7 @@ func scenario(d dice, n int, seen *[NumReasons]int, extra ...string) error {
 			}
 			got.Cached = false
 			v := verdict{got.Layer, got.Reason, got.Errno, ""}
-			if got.Reason == Denied || got.Reason == Forbidden {
+			if got.Reason == Denied || got.Reason == Revoked || got.Reason == Forbidden {
 				v.rule = got.Rule
 			}
 			if v != want || got.Allow != (want == verdict{}) {
@@ -398,7 +423,7 @@ func TestDifferential(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, r := range []Reason{Allowed, Lacking, Ungranted, ReadOnly, Denied, Protected, Forbidden} {
+	for _, r := range []Reason{Allowed, Lacking, Ungranted, ReadOnly, Denied, Protected, Forbidden, Revoked} {
 		if seen[r] < *decisions/1000 {
 			t.Errorf("%s: %d of %d answers: the questions miss it", r, seen[r], counted.Load())
 		}

@@ -14,7 +14,10 @@ var _ vfs.Access = (*Process)(nil)
 // Decide asks layers 2 to 4 about the file that a walk ended at and records a
 // refusal. canonical is the path of the handle, not what the guest wrote.
 func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
-	d := p.authority.Refusal(act, canonical)
+	d, remembered := p.authority.Refusal(act, canonical)
+	if remembered {
+		p.remembered.Add(1)
+	}
 	if d == nil {
 		p.asked = append(p.asked, question{act, canonical})
 		return abi.OK

@@ -62,6 +62,8 @@ type Process struct {
 	refused  atomic.Bool // the call being served was refused, by a rule or a limit
 	current  *abi.Call   // being served; set and read on whoever serves it
 	asked    []question  // what current was allowed; on whoever serves it
+	// remembered counts the decisions that Decide had from memory.
+	remembered atomic.Uint64
 	// serving is the epoch under which a call is served at this moment, 0 if none is.
 	serving atomic.Uint64
 
@@ -142,6 +144,13 @@ func (p *Process) Account() *limit.Account { return p.account }
 
 // Authority returns what decides on what the process may do.
 func (p *Process) Authority() *perm.Authority { return p.authority }
+
+// Remembered counts what became of the questions to the authority.
+func (p *Process) Remembered() perm.Remembered {
+	r := p.authority.Remembered()
+	r.Hits += p.remembered.Load()
+	return r
+}
 
 // Subject returns the credentials as they are now.
 func (p *Process) Subject() *perm.Subject { return p.authority.Subject() }
