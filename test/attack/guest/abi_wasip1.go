@@ -8,9 +8,6 @@ func fdClose(fd int32) uint32
 //go:wasmimport wasi_snapshot_preview1 fd_allocate
 func fdAllocate(fd int32, off, n int64) uint32
 
-//go:wasmimport wasi_snapshot_preview1 fd_fdstat_get
-func fdFdstatGet(fd int32, out uint32) uint32
-
 //go:wasmimport wasi_snapshot_preview1 fd_fdstat_set_flags
 func fdFdstatSetFlags(fd, flags int32) uint32
 
