@@ -76,6 +76,9 @@ func Open(c Config) (_ *Kernel, err error) {
 		k.stream = event.New(event.Options{})
 		k.collector = observe.Start(k.stream, observe.Options{})
 	}
+	if c.DecisionCache.options().Off() {
+		k.degrade("decisions: not remembered; each question is decided anew")
+	}
 	table, err := gate.NewTable(waiting(), gateproc.Handlers(), gatefile.Handlers(), gatenet.Handlers())
 	if err != nil {
 		return nil, err

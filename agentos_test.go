@@ -66,6 +66,7 @@ func open(t testing.TB, change func(*agentos.Config)) *agentos.Kernel {
 	t.Helper()
 	before := goleak.IgnoreCurrent()
 	c := agentos.Config{State: cache}
+	remember(t, &c)
 	if change != nil {
 		change(&c)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"runtime"
 	"time"
+
+	"github.com/agentos-kernel/agentos/kernel/perm"
 )
 
 // Version is the version of this build.
@@ -38,6 +40,10 @@ type Config struct {
 	NoState  bool // no run records, so that ps and kill do not see the runs
 	NoCache  bool // compiled programs are not kept
 
+	// DecisionCache bounds what is remembered, for each process, of what it was
+	// allowed and refused. It changes no answer.
+	DecisionCache DecisionCache
+
 	// NativeReady is how many sandboxes for native programs are kept ready once a
 	// first one was used: 0 is 2; less than 0 keeps none, and each run makes its own.
 	NativeReady int
@@ -46,8 +52,19 @@ type Config struct {
 	NoNamespaces bool
 }
 
+// DecisionCache bounds a process's memory of decisions. What is negative turns it off.
+type DecisionCache struct {
+	Entries int           // at most; 0 is 1,024
+	TTL     time.Duration // of an entry; 0 is 5 s
+}
+
+// options are those of the kernel.
+func (c DecisionCache) options() perm.CacheOptions {
+	return perm.CacheOptions{Entries: c.Entries, TTL: c.TTL}
+}
+
 // Subsystems are the optional subsystems by name, for Config.Without.
-func Subsystems() []string { return []string{"events", "state", "cache"} }
+func Subsystems() []string { return []string{"events", "state", "cache", "decisions"} }
 
 // Without leaves out an optional subsystem by its name.
 func (c *Config) Without(name string) error {
@@ -58,6 +75,8 @@ func (c *Config) Without(name string) error {
 		c.NoState = true
 	case "cache":
 		c.NoCache = true
+	case "decisions":
+		c.DecisionCache.Entries = -1
 	default:
 		return fmt.Errorf("no optional subsystem %q; there are %v", name, Subsystems())
 	}

@@ -166,6 +166,10 @@ func (k *Kernel) subsystem(name string) string {
 		if k.state != nil {
 			return k.state.Path()
 		}
+	case "decisions":
+		if o := k.config.DecisionCache.options(); !o.Off() {
+			return fmt.Sprintf("each process remembers %d, for %s at most", o.Size(), o.Lifetime())
+		}
 	case "cache":
 		if c := k.wasm.Facts().Cache; c != "" {
 			return c

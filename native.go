@@ -4,6 +4,7 @@ import (
 	"errors"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -104,6 +105,7 @@ type nativeDomains struct {
 
 	mu       sync.Mutex
 	defaults map[defaultsKey]nativeDefaults // guarded by mu
+	resolved map[question]resolved          // guarded by mu
 }
 
 // defaultsKey says of what program the default view is.
@@ -173,13 +175,78 @@ func (k *Kernel) executable(spec *Spec, domain string, v *view) (string, error) 
 	if domain != "native" {
 		return "", nil
 	}
-	x, err := k.resolveNative(spec, v.nativeMounts())
+	v.native = v.nativeMounts()
+	mounts := v.native
+	q := k.native.question(spec, mounts)
+	if at, ok := k.native.answer(q); ok {
+		return at, nil
+	}
+	x, err := k.resolveNative(spec, mounts)
 	if err != nil {
 		return "", err
 	}
 	v.unsure = append(v.unsure, x.Notes...)
+	if len(x.Notes) == 0 {
+		k.native.remember(q, x.Guest)
+	}
 	return x.Guest, nil
 }
+
+// question is what the resolution of a program depends on, but for what the host has
+// beside the program itself. Its zero value is one that has no answer.
+type question struct {
+	program, dir, home, path, view string
+
+	dev, ino, size, changed uint64
+}
+
+// resolved is an answer.
+type resolved struct {
+	guest string
+	at    time.Time
+}
+
+// question asks about a program that is named by its path.
+func (n *nativeDomains) question(spec *Spec, mounts []guest.Mount) question {
+	if !filepath.IsAbs(spec.Program) {
+		return question{}
+	}
+	s := nativeSurroundings(spec)
+	q := question{program: spec.Program, dir: s.Dir, home: s.Home, path: s.Path, view: fingerprint(mounts)}
+	if !q.identify() {
+		return question{}
+	}
+	return q
+}
+
+// answer returns the path that the program had in its view a moment ago. What lies
+// between, such as an interpreter, may have changed since: then the start fails as it
+// would if it changed a moment later.
+func (n *nativeDomains) answer(q question) (string, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	r, ok := n.resolved[q]
+	return r.guest, ok && time.Since(r.at) < fresh
+}
+
+// remember keeps an answer.
+func (n *nativeDomains) remember(q question, at string) {
+	if q == (question{}) {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.resolved) >= maxResolved {
+		clear(n.resolved)
+	}
+	if n.resolved == nil {
+		n.resolved = map[question]resolved{}
+	}
+	n.resolved[q] = resolved{at, time.Now()}
+}
+
+// maxResolved bounds what is remembered.
+const maxResolved = 64
 
 // notYetNative refuses what a native program cannot be given in this version.
 func notYetNative(spec *Spec) error {

@@ -221,7 +221,7 @@ func findProtected(top string, unprotect []string) (found, pins []string, comple
 func (p *Process) setting(kp *proc.Process) (_ *guest.Setting, err error) {
 	v, l := p.view, &p.spec.Limits
 	s := &guest.Setting{
-		Program: p.exec, Args: kp.Args, Env: kp.Env, Dir: v.cwd, User: v.user, Mounts: v.nativeMounts(), BestEffort: p.spec.BestEffort,
+		Program: p.exec, Args: kp.Args, Env: kp.Env, Dir: v.cwd, User: v.user, Mounts: v.native, BestEffort: p.spec.BestEffort,
 		Limits: guest.Bounds{
 			Memory: bound(kp, abi.LimitMemory), Disk: bound(kp, abi.LimitDisk), Pids: bound(kp, abi.LimitProcesses), Files: bound(kp, abi.LimitFiles),
 			CPUs: l.CPUs, CPUTime: l.CPUTime, Weight: 5,
@@ -338,6 +338,9 @@ func (c *Config) ready() int {
 // counted is a stream of the program's output, charged to its process.
 func (p *Process) counted(kp *proc.Process, w io.Writer, overflow func()) io.Writer {
 	if w == nil {
+		if kp.Account().Limit(abi.LimitOutput) == limit.None {
+			return nil
+		}
 		w = io.Discard
 	}
 	return &counter{kp: kp, w: w, overflow: overflow}
@@ -370,3 +373,16 @@ func (c *counter) Write(b []byte) (int, error) {
 }
 
 var errOutput = errors.New("the limit of output is reached")
+
+// fingerprint is equal for equal views.
+func fingerprint(mounts []guest.Mount) string { return nativeview.Fingerprint(mounts) }
+
+// identify notes which file the program is.
+func (q *question) identify() bool {
+	var st unix.Stat_t
+	if unix.Stat(q.program, &st) != nil {
+		return false // whoever resolves it says what is wrong
+	}
+	q.dev, q.ino, q.size, q.changed = uint64(st.Dev), st.Ino, uint64(st.Size), uint64(st.Ctim.Nano())
+	return true
+}

@@ -33,3 +33,8 @@ func (p *Process) setting(*proc.Process) (*guest.Setting, error) { return nil, e
 func (v *view) buildNative(*proc.Process) (*vfs.Namespace, error) { return nil, errNoNative }
 
 func defaultEnvironment(guest.User) []string { return nil }
+
+// fingerprint is not used where there are no native programs.
+func fingerprint([]guest.Mount) string { return "" }
+
+func (q *question) identify() bool { return false }

@@ -206,6 +206,7 @@ func (p *Process) makeReport() *Report {
 			Syscalls: kp.Syscalls.Load(), Denials: total,
 			BytesRead: kp.BytesRead.Load(), BytesWritten: kp.BytesWritten.Load(), Events: kp.Emitted.Load(),
 		},
+		Decisions: Decisions(kp.Authority().Remembered()),
 		Cleanup: Cleanup{
 			ResourcesFreed: sum.Freed.Count, BytesFreed: sum.Freed.Bytes, ByType: map[string]uint64{},
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,

@@ -25,6 +25,7 @@ type Report struct {
 	States      []StateChange     `json:"states"`
 	Usage       Usage             `json:"usage"`
 	Cleanup     Cleanup           `json:"cleanup"`
+	Decisions   Decisions         `json:"decisions"`
 	Denials     []Denial          `json:"denials"`
 	View        []ViewEntry       `json:"view"`
 	Enforcement map[string]string `json:"enforcement"`
@@ -59,6 +60,15 @@ type Cleanup struct {
 	ByType         map[string]uint64 `json:"by_type"`
 	DurationUS     int64             `json:"duration_us"`
 	Errors         []string          `json:"errors"`
+}
+
+// Decisions is what became of the questions whether the program may do something to
+// one thing. Whether it may do such a thing at all is not counted.
+type Decisions struct {
+	Hits      uint64 `json:"hits"`      // answered from memory
+	Misses    uint64 `json:"misses"`    // decided anew, the stale ones included
+	Evictions uint64 `json:"evictions"` // forgotten for want of room
+	Stale     uint64 `json:"stale"`     // remembered, but rights had changed since or the time was over
 }
 
 // Denial is one refused operation, folded over repetitions.

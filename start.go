@@ -115,7 +115,7 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 		Args:      append([]string{argv0(spec.Program)}, spec.Args...),
 		Env:       environment(spec, domain, v),
 		Caps:      caps,
-		Authority: perm.NewAuthority(perm.Principal{Program: spec.Program, Name: spec.Name, Domain: domain, Run: p.run}, v.subject(spec), nil),
+		Authority: perm.NewAuthority(perm.Principal{Program: spec.Program, Name: spec.Name, Domain: domain, Run: p.run}, v.subject(spec), nil).Remember(k.config.DecisionCache.options()),
 		Denials:   p.denied,
 		Mount:     v.build,
 		Streams:   func(kp *proc.Process) [3]*vfs.File { return openStreams(kp, &p.spec) },

@@ -36,6 +36,7 @@ type view struct {
 	user           guest.User
 	defaults       []guest.Mount // what it has unasked
 	defaultEntries []ViewEntry   // the same, for reports
+	native         []guest.Mount // all that a native program sees, once it was resolved
 	protected      []protected   // what exists and must not be changed or moved, parents first
 	hiddenPaths    []string      // host paths that no grant shows
 	unsure         []string      // sentences about what could not be made certain

@@ -7,6 +7,8 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 	"github.com/pelletier/go-toml/v2/unstable"
+
+	"github.com/agentos-kernel/agentos/internal/nearest"
 )
 
 // decoder walks one document's syntax tree. The first error wins; every method
@@ -167,10 +169,10 @@ func (d *decoder) unknownOr(n *unstable.Node, problem string) {
 // unknown refuses a key, with the nearest of names.
 func (d *decoder) unknown(n *unstable.Node, names []string) {
 	name := strings.Join(d.path, ".")
-	near := Nearest(name, names)
+	near := nearest.Of(name, names)
 	if near == "" { // perhaps the right key in the wrong table
 		for _, k := range names {
-			if short := k[strings.LastIndexByte(k, '.')+1:]; short != "*" && short == Nearest(d.path[len(d.path)-1], []string{short}) {
+			if short := k[strings.LastIndexByte(k, '.')+1:]; short != "*" && short == nearest.Of(d.path[len(d.path)-1], []string{short}) {
 				near = k
 				break
 			}

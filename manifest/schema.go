@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/agentos-kernel/agentos/internal/nearest"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/pelletier/go-toml/v2/unstable"
 )
@@ -136,7 +137,7 @@ func ParseCapability(s string) (abi.Capability, error) {
 	for c := abi.CapNone + 1; c < abi.NumCapabilities; c++ {
 		names = append(names, c.String())
 	}
-	if near := Nearest(s, names); near != "" {
+	if near := nearest.Of(s, names); near != "" {
 		return 0, fmt.Errorf("%q is not a capability; did you mean %q?", s, near)
 	}
 	return 0, fmt.Errorf("%q is not a capability; `agentos syscalls` lists them: %s", s, strings.Join(names, ", "))

@@ -27,6 +27,7 @@ type Instance struct {
 	set     *guest.Setting
 	tree    tree
 	streams *stream.Streams
+	local   bool // the launcher is this process's own
 
 	begun bool          // only touched inside Resume
 	ended chan struct{} // closed when the tree is dead and its output delivered
@@ -49,6 +50,7 @@ var (
 func newInstance(ctx context.Context, l launcher, host guest.Outside) (_ *Instance, err error) {
 	set := host.Setting()
 	in := &Instance{host: host, set: set, ended: make(chan struct{}), quit: make(chan struct{})}
+	_, in.local = l.(here)
 	in.tree, err = l.start(ctx, &launch.Job{
 		Program: set.Program, Args: set.Args, Env: set.Env, Dir: set.Dir, User: set.User, Mounts: set.Mounts,
 		Limits: set.Limits, BestEffort: set.BestEffort,
@@ -69,9 +71,12 @@ func newInstance(ctx context.Context, l launcher, host guest.Outside) (_ *Instan
 // stdio makes the program's standard streams.
 func (in *Instance) stdio(ptmx *os.File) (fds [3]*os.File, err error) {
 	s := in.set
-	if ptmx == nil {
+	switch {
+	case ptmx == nil && in.local && s.Stdin == nil && s.Stdout == nil && s.Stderr == nil && hasDevices(s.Mounts):
+		in.streams = stream.None()
+	case ptmx == nil:
 		in.streams, err = stream.Pipes(s.Stdin, s.Stdout, s.Stderr)
-	} else {
+	default:
 		in.streams, err = stream.Terminal(ptmx, stream.TerminalOptions{
 			In: s.Stdin, Out: s.Stdout, Err: s.Stderr, Rows: s.Terminal.Rows, Cols: s.Terminal.Cols, Suspend: s.Terminal.Suspend,
 		})
@@ -80,6 +85,20 @@ func (in *Instance) stdio(ptmx *os.File) (fds [3]*os.File, err error) {
 		return fds, err
 	}
 	return in.streams.Child(), nil
+}
+
+// hasDevices reports whether a view has its own /dev, with nothing over it.
+func hasDevices(mounts []guest.Mount) bool {
+	has := false
+	for i := range mounts {
+		switch m := &mounts[i]; {
+		case m.Guest == "/dev":
+			has = m.Kind == guest.Devices
+		case m.Guest == "/", m.Guest == "/dev/null":
+			has = false
+		}
+	}
+	return has
 }
 
 // Resume starts the program, or ends it if it is to die, or says that it has ended.

@@ -6,10 +6,13 @@ const (
 	cobra      = "github.com/spf13/cobra"
 	pflag      = "github.com/spf13/pflag"
 	toml       = "github.com/pelletier/go-toml/v2"
+	cedar      = "github.com/cedar-policy/cedar-go"
 	xsys       = "golang.org/x/sys"
 	xterm      = "golang.org/x/term"
 	goleak     = "go.uber.org/goleak"
 	testscript = "github.com/rogpeppe/go-internal"
+	otter      = "github.com/maypok86/otter/v2"
+	ristretto  = "github.com/dgraph-io/ristretto/v2"
 )
 
 // room is one row of the lattice: a package, what of this module it may import,
@@ -31,6 +34,7 @@ var lattice = []room{
 	{path: "internal/deps"},
 	{path: "internal/invariants"},
 	{path: "internal/linediff"},
+	{path: "internal/nearest"},
 	{path: "internal/pseudofs", third: []string{xsys}},
 	{path: "internal/idtable", may: []string{"internal/invariants"}},
 
@@ -42,6 +46,7 @@ var lattice = []room{
 	{path: "kernel/event", may: []string{"kernel/abi", "internal/invariants"}, third: []string{xsys}},
 	{path: "kernel/limit", may: []string{"kernel/abi", "internal/invariants"}},
 	{path: "kernel/perm", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
+	{path: "kernel/perm/cedar", may: []string{"kernel/abi", "kernel/perm", "internal/nearest"}, third: []string{cedar}},
 	{path: "kernel/sched", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
 	{path: "kernel/resource", may: []string{"kernel/abi", "kernel/event", "internal/invariants"}},
 	{path: "kernel/mem", may: []string{"kernel/abi", "kernel/event", "kernel/limit", "internal/invariants"}, third: []string{xsys}},
@@ -103,7 +108,7 @@ var lattice = []room{
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
-	{path: "manifest", may: []string{"kernel/abi"}, third: []string{toml}},
+	{path: "manifest", may: []string{"kernel/abi", "internal/nearest"}, third: []string{toml}},
 	{path: "test/assemble"},
 	{path: "test/hostile", may: []string{"test/assemble"}},
 	{path: "test/records"},
@@ -116,7 +121,7 @@ var lattice = []room{
 	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/gobuild", "guest/wasm", "guest/native", "guest/native/attempt",
 		"guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control", "internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
 	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
-		"internal/linediff", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
+		"internal/linediff", "internal/nearest", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/stdlib"},
 	{path: "test/programs"},
@@ -136,6 +141,8 @@ var testOnly = map[string][]string{
 	testscript: {"test/script", "ui/cli"},
 	wazero:     {"guest/wasm/...", "test/bench", "test/conformance", "examples"},
 	xsys:       {"..."},
+	otter:      {"test/bench"},
+	ristretto:  {"test/bench"},
 }
 
 // planned are rows whose package a later change brings. A row leaves this list

@@ -12,6 +12,7 @@ import (
 type Authority struct {
 	who   Principal
 	state atomic.Pointer[state]
+	cache *cache // layer 4; nil for none. Set before the first question.
 
 	mu sync.Mutex // held while state is exchanged
 }
@@ -20,12 +21,13 @@ type Authority struct {
 type state struct {
 	subject *Subject
 	engine  Engine // nil for none
+	epoch   uint64 // 1 for the first, one more with each change
 }
 
 // NewAuthority binds who to s and, if it is not nil, to e.
 func NewAuthority(who Principal, s *Subject, e Engine) *Authority {
 	a := &Authority{who: who}
-	a.state.Store(&state{subject: s, engine: e})
+	a.state.Store(&state{subject: s, engine: e, epoch: 1})
 	return a
 }
 
@@ -35,24 +37,116 @@ func (a *Authority) Who() *Principal { return &a.who }
 // Subject returns the credentials as they are now.
 func (a *Authority) Subject() *Subject { return a.state.Load().subject }
 
+// Epoch numbers what the process may do: it is never 0 and grows with each change.
+// What was decided under an epoch holds while that is the epoch.
+func (a *Authority) Epoch() uint64 { return a.state.Load().epoch }
+
+// Remember puts a decision cache in front of layers 2 and 3. It must be called
+// before the first question, and returns a.
+func (a *Authority) Remember(o CacheOptions) *Authority {
+	a.cache = newCache(o)
+	return a
+}
+
+// Remembered counts what became of the questions so far; nothing without a cache.
+func (a *Authority) Remembered() Remembered {
+	if a.cache == nil {
+		return Remembered{}
+	}
+	return a.cache.remembered()
+}
+
 // File decides layers 2 to 4: act on the canonical path of a handle.
 func (a *Authority) File(act abi.Action, canonical string) Decision {
-	s := a.state.Load()
+	if refusal := a.Refusal(act, canonical); refusal != nil {
+		return *refusal
+	}
+	return Decision{Allow: true}
+}
+
+// Refusal is File for the hot path, where most is allowed and a Decision is dear to
+// pass on: nil allows, and a refusal is not to be written to.
+func (a *Authority) Refusal(act abi.Action, canonical string) *Decision {
+	s, c := a.state.Load(), a.cache
+	if c == nil {
+		return a.decideFile(s, 0, act, canonical)
+	}
+	h := c.fileHash(act, canonical)
+	if e := c.file(h, s.epoch, act, canonical); e != nil && (e.refusal != nil || a.state.Load() == s) {
+		return e.refusal
+	}
+	return a.decideFile(a.state.Load(), h, act, canonical)
+}
+
+// decideFile decides anew, and remembers it if there is a cache. What was allowed
+// by rights that changed meanwhile is decided again, so that no answer that comes
+// after a change allows what the change took away.
+func (a *Authority) decideFile(s *state, h uint64, act abi.Action, canonical string) *Decision {
+	for {
+		var tick uint64
+		if a.cache != nil {
+			tick = a.cache.clock.now.Load()
+		}
+		refusal := refusal(s.file(&a.who, act, canonical))
+		if a.cache != nil {
+			a.cache.keepFile(h, s.epoch, tick, act, canonical, refusal)
+		}
+		now := a.state.Load()
+		if refusal != nil || now == s {
+			return refusal
+		}
+		s = now
+	}
+}
+
+// refusal returns d unless it allows.
+func refusal(d Decision) *Decision {
+	if d.Allow {
+		return nil
+	}
+	return &d
+}
+
+// file decides layers 2 and 3.
+func (s *state) file(who *Principal, act abi.Action, canonical string) Decision {
 	d := s.subject.Path(act, canonical)
 	if !d.Allow || s.engine == nil {
 		return d
 	}
 	q := Query{Action: act, Target: TargetFile, Path: s.subject.HostPath(canonical), Guest: canonical}
-	return s.policy(&a.who, &q)
+	return s.policy(who, &q)
 }
 
-// Ask decides layer 3 for what is not a file; layer 1 was asked before.
+// Ask decides layers 3 and 4 for what is not a file; layer 1 was asked before.
 func (a *Authority) Ask(q *Query) Decision {
-	s := a.state.Load()
-	if s.engine == nil {
-		return Decision{Allow: true}
+	for {
+		s := a.state.Load()
+		refusal := a.ask(s, q)
+		if refusal != nil {
+			return *refusal
+		}
+		if a.state.Load() == s {
+			return Decision{Allow: true}
+		}
 	}
-	return s.policy(&a.who, q)
+}
+
+func (a *Authority) ask(s *state, q *Query) *Decision {
+	c := a.cache
+	switch {
+	case s.engine == nil:
+		return nil
+	case c == nil:
+		return refusal(s.policy(&a.who, q))
+	}
+	h := c.otherHash(q)
+	if e := c.other(h, s.epoch, q); e != nil {
+		return e.refusal
+	}
+	tick := c.clock.now.Load()
+	d := refusal(s.policy(&a.who, q))
+	c.keepOther(h, s.epoch, tick, q, d)
+	return d
 }
 
 // policy asks the engine.
@@ -81,6 +175,24 @@ func (a *Authority) Change(next func(*Subject) (*Subject, error)) error {
 	if err != nil {
 		return err
 	}
-	a.state.Store(&state{subject: subject, engine: s.engine})
+	a.state.Store(&state{subject: subject, engine: s.engine, epoch: s.epoch + 1})
 	return nil
+}
+
+// Rebind exchanges the policies, nil for none. Every question asked after it
+// returned is answered by the new ones.
+func (a *Authority) Rebind(e Engine) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.state.Load()
+	a.state.Store(&state{subject: s.subject, engine: e, epoch: s.epoch + 1})
+}
+
+// Forget makes what is remembered of this process unusable, as after a change of its
+// mounts.
+func (a *Authority) Forget() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.state.Load()
+	a.state.Store(&state{subject: s.subject, engine: s.engine, epoch: s.epoch + 1})
 }

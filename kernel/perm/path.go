@@ -275,7 +275,7 @@ func (s *Subject) Pinned(canonical string) (string, bool) {
 
 // hostOf translates a clean guest path under r.
 func (r *rule) hostOf(clean string) string {
-	if strings.HasPrefix(clean, r.key) {
+	if under(clean, r.key) { // to its last component: "/w." begins with "/w"
 		return r.host + clean[len(r.key):]
 	}
 	// They match only when folded, and folding may change lengths.

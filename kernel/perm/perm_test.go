@@ -123,6 +123,14 @@ func TestFoldCase(t *testing.T) {
 			t.Errorf("%q: %+v", p, d)
 		}
 	}
+	for _, p := range []string{"/Users/U/a", "/users/u/a", "/Users/U./a", "/Users/u. /a", "/Users/\u200bU/a"} {
+		if got := s.HostPath(p); got != "/Users/U/a" {
+			t.Errorf("host path of %q: %q", p, got)
+		}
+	}
+	if d := NewSubject(SubjectSpec{FoldCase: true, Paths: []PathRule{r("/w", Read, "/h")}}).HostPath("/w./x"); d != "/h/x" {
+		t.Errorf("host path: %q", d)
+	}
 	if d := s.Path(abi.ActWrite, "/users/U/RO/x"); d.Reason != ReadOnly {
 		t.Errorf("%+v", d)
 	}

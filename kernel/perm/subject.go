@@ -119,6 +119,7 @@ type Decision struct {
 	Errno  abi.Errno // what the guest is told
 	Rule   string    // what refused, in words: "--deny /data/secret"
 	Grant  string    // the smallest grant that would allow it, as a flag; "" if there is none
+	Cached bool      // the refusal was remembered
 }
 
 // Reason classifies a refusal.

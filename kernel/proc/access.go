@@ -14,11 +14,11 @@ var _ vfs.Access = (*Process)(nil)
 // Decide asks layers 2 to 4 about the file that a walk ended at and records a
 // refusal. canonical is the path of the handle, not what the guest wrote.
 func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
-	d := p.authority.File(act, canonical)
-	if d.Allow {
+	d := p.authority.Refusal(act, canonical)
+	if d == nil {
 		return abi.OK
 	}
-	return p.Deny(d, p.requested(), canonical)
+	return p.Deny(*d, p.requested(), canonical)
 }
 
 // requested is the path that the guest gave in the call being served, from the

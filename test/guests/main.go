@@ -44,6 +44,7 @@ var behaviours = map[string]func([]string) error{
 	"fill":       fill,
 	"forget":     forget,
 	"hungry":     hungry,
+	"insist":     insist,
 	"ls":         ls,
 	"mkdir":      func(a []string) error { return os.MkdirAll(a[0], 0o777) },
 	"mv":         func(a []string) error { return os.Rename(a[0], a[1]) },
@@ -124,6 +125,42 @@ func forget(a []string) error {
 		}
 		open = append(open, f)
 	}
+}
+
+// insist does the same things in some directories several times over, whether it may
+// or not, and says how each went.
+func insist(dirs []string) error {
+	said := func(what string, err error) {
+		var e *fs.PathError
+		if errors.As(err, &e) {
+			err = e.Err
+		}
+		fmt.Println(what, err)
+	}
+	names := []string{"a", "new", "secret", "secret/key", ".git/hooks/x", ".git", ".bashrc", "ro/a", "ro/new", "missing/a", "../a", "link"}
+	for range 4 {
+		for _, d := range dirs {
+			for _, n := range names {
+				p := d + "/" + n
+				b, err := os.ReadFile(p)
+				said("read "+p+" "+string(b), err)
+				said("write "+p, os.WriteFile(p, []byte(n), 0o666))
+				_, err = os.Lstat(p)
+				said("stat "+p, err)
+				said("move "+p, os.Rename(p, p+"2"))
+				said("move back "+p, os.Rename(p+"2", p))
+				said("mkdir "+p, os.Mkdir(p, 0o777))
+				list, err := os.ReadDir(p)
+				said(fmt.Sprint("list ", p, " ", list), err)
+				if n == "new" || n == "ro/new" || n == ".git" {
+					said("remove "+p, os.Remove(p))
+				}
+			}
+			list, err := os.ReadDir(d)
+			said(fmt.Sprint("list ", d, " ", list), err)
+		}
+	}
+	return nil
 }
 
 // hungry takes memory for ever.

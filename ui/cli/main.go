@@ -10,7 +10,7 @@ import (
 	"syscall"
 
 	agentos "github.com/agentos-kernel/agentos"
-	"github.com/agentos-kernel/agentos/manifest"
+	"github.com/agentos-kernel/agentos/internal/nearest"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -154,7 +154,7 @@ func (inv *invocation) unknownCommand(root *cobra.Command, args []string) error 
 	for _, c := range root.Commands() {
 		names = append(names, c.Name())
 	}
-	if near := manifest.Nearest(name, names); near != "" {
+	if near := nearest.Of(name, names); near != "" {
 		return refuse(CodeUsage, "agentos "+name, "is not a command", "did you mean agentos "+near+"?")
 	}
 	return refuse(CodeUsage, "agentos "+name, "is not a command", "agentos --help lists them: "+strings.Join(sorted(names), ", "))

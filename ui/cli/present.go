@@ -84,6 +84,7 @@ func usageRows(r *agentos.Report) [][]string {
 	rows := [][]string{
 		{"usage", fmt.Sprintf("%s wall, %s processor, %s memory at most, %d calls, %d denied, %s read, %s written",
 			span(u.WallNS), span(u.CPUNS), formatBytes(u.MemoryPeakBytes), u.Syscalls, u.Denials, formatBytes(u.BytesRead), formatBytes(u.BytesWritten))},
+		{"decisions", fmt.Sprintf("%d remembered, %d decided, %d of them anew, %d evicted", r.Decisions.Hits, r.Decisions.Misses, r.Decisions.Stale, r.Decisions.Evictions)},
 		{"cleanup", fmt.Sprintf("%d resources%s, %s, in %d µs", c.ResourcesFreed, by, formatBytes(c.BytesFreed), c.DurationUS)},
 	}
 	for _, e := range c.Errors {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/agentos-kernel/agentos/manifest"
+	"github.com/agentos-kernel/agentos/internal/nearest"
 )
 
 // maxProgram bounds a module, in bytes.
@@ -193,7 +193,7 @@ func escapeGlob(p string) string {
 
 // nearestFlag suggests one of the flags for a name that is none.
 func nearestFlag(name string, flags []string) string {
-	if near := manifest.Nearest(name, flags); near != "" {
+	if near := nearest.Of(name, flags); near != "" {
 		return "did you mean --" + near + "?"
 	}
 	return ""

@@ -95,6 +95,7 @@ func (inv *invocation) runWith(f *runFlags, req *request, files *files) error {
 
 	c := inv.config(nil)
 	c.NoNamespaces = f.noNamespaces
+	c.DecisionCache.Entries = f.decisions
 	k, err := inv.open(c)
 	if err != nil {
 		return startFailure(err)

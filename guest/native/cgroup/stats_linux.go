@@ -11,39 +11,12 @@ import (
 // Stats returns what the group has consumed. Files that older kernels do not have
 // leave zeros; an error is one of reading, with what could be read.
 func (g *Group) Stats() (Stats, error) {
-	var s Stats
-	var errs []error
-	read := func(t *tree, name string) string {
-		text, err := get(t.dir, g.file(name))
-		if err != nil && err != unix.ENOENT {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-		return text
-	}
-	num := func(t *tree, name string, into *uint64) {
-		text := read(t, name)
-		if text == "" {
-			return
-		}
-		n, err := number(text)
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", name, err))
-		}
-		*into = n
-	}
+	r := reader{group: g}
+	s, read, num := &r.stats, r.read, r.num
 	if err := unix.Faccessat(g.host.trees[0].dir, g.id, unix.F_OK, 0); err != nil {
-		return s, fmt.Errorf("control group %s: %w", g.id, err)
+		return *s, fmt.Errorf("control group %s: %w", g.id, err)
 	}
-	if t := g.host.by[cpuacct]; t != nil {
-		if t.v2 {
-			usec, _ := keyed(read(t, "cpu.stat"), "usage_usec")
-			s.CPU = time.Duration(usec) * time.Microsecond
-		} else {
-			var ns uint64
-			num(t, "cpuacct.usage", &ns)
-			s.CPU = time.Duration(ns)
-		}
-	}
+	r.cpu()
 	if t := g.host.by[cpu]; t != nil {
 		text := read(t, "cpu.stat")
 		s.Throttled, _ = keyed(text, "nr_throttled")
@@ -74,11 +47,77 @@ func (g *Group) Stats() (Stats, error) {
 		}
 		s.MemoryPeak = max(s.MemoryPeak, s.Memory)
 	}
-	if t := g.host.by[pids]; t != nil {
-		num(t, "pids.current", &s.Pids)
-		num(t, "pids.peak", &s.PidsPeak)
-		s.PidsFull, _ = keyed(read(t, "pids.events"), "max")
-		s.PidsPeak = max(s.PidsPeak, s.Pids)
+	r.pids()
+	return *s, errors.Join(r.errs...)
+}
+
+// Outcome returns of Stats what is asked of a group whose processes have ended: its
+// processor time, the highest use of memory and processes, and how often either limit
+// was met. It reads half as many files.
+func (g *Group) Outcome() (Stats, error) {
+	r := reader{group: g}
+	r.cpu()
+	if t := g.host.by[memory]; t != nil {
+		peak, events := "memory.max_usage_in_bytes", "memory.oom_control"
+		if t.v2 {
+			peak, events = "memory.peak", "memory.events"
+		}
+		r.num(t, peak, &r.stats.MemoryPeak)
+		r.stats.OOMKills, _ = keyed(r.read(t, events), "oom_kill")
 	}
-	return s, errors.Join(errs...)
+	r.pids()
+	return r.stats, errors.Join(r.errs...)
+}
+
+// reader reads the files of a group, and goes on after an error.
+type reader struct {
+	group *Group
+	stats Stats
+	errs  []error
+}
+
+func (r *reader) read(t *tree, name string) string {
+	text, err := get(t.dir, r.group.file(name))
+	if err != nil && err != unix.ENOENT {
+		r.errs = append(r.errs, fmt.Errorf("%s: %w", name, err))
+	}
+	return text
+}
+
+func (r *reader) num(t *tree, name string, into *uint64) {
+	text := r.read(t, name)
+	if text == "" {
+		return
+	}
+	n, err := number(text)
+	if err != nil {
+		r.errs = append(r.errs, fmt.Errorf("%s: %w", name, err))
+	}
+	*into = n
+}
+
+func (r *reader) cpu() {
+	t := r.group.host.by[cpuacct]
+	switch {
+	case t == nil:
+	case t.v2:
+		usec, _ := keyed(r.read(t, "cpu.stat"), "usage_usec")
+		r.stats.CPU = time.Duration(usec) * time.Microsecond
+	default:
+		var ns uint64
+		r.num(t, "cpuacct.usage", &ns)
+		r.stats.CPU = time.Duration(ns)
+	}
+}
+
+func (r *reader) pids() {
+	t := r.group.host.by[pids]
+	if t == nil {
+		return
+	}
+	s := &r.stats
+	r.num(t, "pids.current", &s.Pids)
+	r.num(t, "pids.peak", &s.PidsPeak)
+	s.PidsFull, _ = keyed(r.read(t, "pids.events"), "max")
+	s.PidsPeak = max(s.PidsPeak, s.Pids)
 }

@@ -24,11 +24,17 @@ type cell struct {
 	thread  *thread // nil once retired, and without namespaces
 	init    *member // nil without namespaces
 	starter *member
+	gate    *gate         // of the starter's filter; nil without listeners, and once a tree has it
 	group   *cgroup.Group // nil where none can be made
 	stage   stage
 	plan    *plan      // that it was made by, nil for none
 	root    *view.Root // nil without namespaces, and once sealed
 	queues  *os.File   // see openQueues; nil without namespaces, and once sealed
+	limited bool       // as its stage says, ahead of its job; missing is what could not be
+	missing []string   // valid if limited
+	sealed  bool       // ahead of its job; the next two are set then
+	space   *os.File   // a handle on the private space, nil if there is none
+	ruleset *os.File   // nil without Landlock, and once a job has it
 	watch   supervision
 	pinned  int           // processors that the tree may use, 0 for all
 	counted bool          // the starter is alone in a user namespace, where RLIMIT_NPROC counts the tree
@@ -37,6 +43,7 @@ type cell struct {
 	orphans ioCounts      // of those that were left to this process and reaped by it
 	ground  *ground       // of the private files without namespaces
 	mounts  *os.File      // the mount namespace, nil without
+	ended   bool          // end was called
 	before  time.Duration // what was used to make it; without it, making it would count as the program's
 	left    []string      // what of the view's masks could not be put on
 }
@@ -72,9 +79,16 @@ func (l *Launcher) newCell(s stage, p *plan) (_ *cell, err error) {
 	if err = c.thread.do(func() error { return c.prepare(trees) }); err != nil {
 		return nil, err
 	}
+	if c.sealed {
+		c.retire() // nothing is left to be done there
+	}
 	if err = c.enroll(); err != nil {
 		return nil, err
 	}
+	if err = c.bind(); err != nil {
+		return nil, err
+	}
+	c.limitAhead()
 	u, err := c.usage()
 	c.before = u.CPU
 	return c, err
@@ -114,7 +128,7 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		attr.CgroupFD, attr.UseCgroupFD = c.group.Fd()
 	}
 	if !c.l.namespaces {
-		c.starter, err = fork(c.l.starterImage, "/proc", "starter", attr)
+		c.starter, err = fork(c.l.starterImage, "/proc", "starter", true, attr)
 		return err
 	}
 	if c.plan != nil {
@@ -147,21 +161,26 @@ func (c *cell) prepare(trees *view.Trees) (err error) {
 		return err
 	}
 	if !c.stage.hasProc() {
-		return c.mountProc("\x00")
+		if err := c.mountProc("\x00"); err != nil {
+			return err
+		}
+	}
+	if c.stage.plain && c.root != nil {
+		return c.sealAhead()
 	}
 	return nil
 }
 
 // forkBoth starts the stubs, which are executed through the host's /proc.
 func (c *cell) forkBoth(attr *syscall.SysProcAttr, proc string) (err error) {
-	if c.init, err = fork(c.l.initImage, proc, "init", attr); err != nil {
+	if c.init, err = fork(c.l.initImage, proc, "init", false, attr); err != nil {
 		return err
 	}
 	if attr, err = c.l.starterAttr(attr); err != nil {
 		return err
 	}
 	c.counted = attr.Cloneflags != 0
-	if c.starter, err = fork(c.l.starterImage, proc, "starter", attr); err != nil {
+	if c.starter, err = fork(c.l.starterImage, proc, "starter", true, attr); err != nil {
 		return err
 	}
 	c.mounts, err = os.Open(proc + "/thread-self/ns/mnt")
@@ -231,28 +250,39 @@ func (c *cell) kill() error {
 	return err
 }
 
-// close ends and returns everything. It waits until every process is dead and reaped.
-func (c *cell) close() error { return errors.Join(c.end(), c.clear()) }
-
-// clear returns what is left when every process has ended: the control group, which is
-// empty, and the mounts, which nobody sees. The kernel takes half a millisecond for it,
-// in which the run is over already.
-func (c *cell) clear() error {
-	var errs []error
+// close ends and returns everything: when every process has ended, the control group,
+// which is empty then, and the mounts, which nobody sees. The kernel takes half a
+// millisecond for it, in which a run is over already.
+func (c *cell) close() error {
+	errs := []error{c.end()}
+	if c.gate != nil {
+		errs = append(errs, c.gate.close())
+	}
+	for _, m := range []*member{c.starter, c.init} {
+		if m != nil {
+			errs = append(errs, m.close())
+		}
+	}
 	if c.group != nil {
 		errs = append(errs, c.group.Close())
 	}
 	return errors.Join(append(errs, closeFile(c.mounts))...)
 }
 
-// end ends every process and waits until each is dead and reaped.
+// end ends every process and waits until each is dead and reaped. A second call does
+// nothing.
 func (c *cell) end() error {
+	if c.ended {
+		return nil
+	}
+	c.ended = true
 	var errs []error
 	if c.root != nil {
 		errs = append(errs, c.thread.do(c.root.Close))
 		c.root = nil
 	}
-	errs = append(errs, closeFile(c.queues))
+	errs = append(errs, closeFile(c.queues), closeFile(c.space), closeFile(c.ruleset))
+	c.space, c.ruleset = nil, nil
 	c.retire()
 	if c.init != nil || c.starter != nil {
 		errs = append(errs, c.kill())
@@ -265,11 +295,12 @@ func (c *cell) end() error {
 			errs = append(errs, m.kill())
 		}
 		<-m.gone
-		errs = append(errs, m.err, m.close())
+		errs = append(errs, m.err)
 	}
 	if c.init == nil && c.group != nil {
 		// Nothing but the emptiness of the group says that everyone is dead.
 		errs = append(errs, c.group.Close())
+		c.group = nil
 	}
 	return errors.Join(append(errs, c.ground.close())...)
 }

@@ -19,7 +19,8 @@ type Job struct {
 	Limits  guest.Bounds
 	// BestEffort goes on without limits that this host cannot enforce.
 	BestEffort bool
-	// Stdio returns the program's descriptors 0 to 2, which stay the caller's. With
+	// Stdio returns the program's descriptors 0 to 2, which stay the caller's; nil is
+	// /dev/null of the program's view, which must have one. With
 	// Terminal it is given the master of a new terminal in the program's own view,
 	// which becomes the caller's; Session then says which of the three is its other
 	// end, the controlling terminal of the program.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,7 +46,9 @@ type Launcher struct {
 	groups       *cgroup.Host
 	filter       []unix.SockFilter
 	listenFlags  uint64
-	landlock     int // ABI
+	bindings     *stub.Script // see bind
+	landlock     int          // ABI
+	mostFiles    uint64       // that a process may be allowed to have open
 	initImage    *os.File
 	starterImage *os.File
 	ready        chan *cell
@@ -55,9 +59,10 @@ type Launcher struct {
 	closing chan struct{} // closed by Close
 
 	mu      sync.Mutex
-	filling bool  // guarded by mu; a goroutine makes cells
-	next    stage // guarded by mu; what the cells that are made ahead are made of
-	closed  bool  // guarded by mu
+	filling chan struct{} // guarded by mu; closed when the goroutine that makes cells stops; nil without one
+	waiting bool          // guarded by mu; somebody waits for the cell that is being made
+	next    stage         // guarded by mu; what the cells that are made ahead are made of
+	closed  bool          // guarded by mu
 	fillers sync.WaitGroup
 	leftErr error // guarded by mu; of what was cleared away behind trees
 	clears  sync.WaitGroup
@@ -75,6 +80,9 @@ func New(o Options) (_ *Launcher, err error) {
 		return nil, err
 	}
 	l.landlock = landlock.ABI()
+	if l.mostFiles, err = mostFiles(); err != nil {
+		return nil, err
+	}
 	l.groups = cgroup.Probe(o.Name)
 	if err := l.probe(); err != nil {
 		return nil, err
@@ -83,13 +91,21 @@ func New(o Options) (_ *Launcher, err error) {
 	if err := l.sweep(); err != nil {
 		l.facts.Weak = append(l.facts.Weak, "What a kernel that is gone has left could not be removed: "+err.Error()+".")
 	}
+	return l, nil
+}
+
+// assemble makes what every starter does to itself, which depends on what was probed.
+func (l *Launcher) assemble() (err error) {
 	rules := seccomp.Options{Gate: l.listenFlags != 0, NoNamespaces: !l.namespaces}
 	if !l.groups.Has("memory") {
 		// Segments of System V are nobody's memory, and nothing else counts them.
 		rules.Deny = []uint32{unix.SYS_SHMGET}
 	}
-	l.filter, err = seccomp.Assemble(rules)
-	return l, err
+	if l.filter, err = seccomp.Assemble(rules); err != nil {
+		return err
+	}
+	l.bindings, err = l.bind()
+	return err
 }
 
 func stubFile(name string) (*os.File, error) {
@@ -110,22 +126,50 @@ func (l *Launcher) take(ctx context.Context, s stage) (*cell, error) {
 	p := l.plans.take(l, s)
 	defer l.plans.give(p)
 	for {
+		var c *cell
 		select {
-		case c := <-l.ready:
-			if c.stage.key == s.key && c.plan == p {
-				return c, nil
-			}
-			if err := c.close(); err != nil { // made for another view
-				return nil, err
-			}
-			continue
+		case c = <-l.ready:
 		default:
+			c = l.await(ctx)
 		}
-		if ctx.Err() != nil {
+		switch {
+		case ctx.Err() != nil && c == nil:
 			return nil, context.Cause(ctx)
+		case c == nil:
+			return l.newCell(s, p)
+		case c.stage.key == s.key && c.plan == p && c.fits(&s):
+			return c, nil
 		}
-		return l.newCell(s, p)
+		if err := c.close(); err != nil { // made for another view, or another kind of job
+			return nil, err
+		}
 	}
+}
+
+// await returns the cell that is being made, nil if none is or somebody else waits for
+// it: to make two at once takes each twice as long.
+func (l *Launcher) await(ctx context.Context) *cell {
+	l.mu.Lock()
+	stopped := l.filling
+	if stopped == nil || l.waiting {
+		l.mu.Unlock()
+		return nil
+	}
+	l.waiting = true
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.waiting = false
+	}()
+	l.over() // it need not be polite any more
+	select {
+	case c := <-l.ready:
+		return c
+	case <-stopped:
+	case <-ctx.Done():
+	}
+	return nil
 }
 
 // refill starts making cells, unless that goes on already. It reports false once the
@@ -137,8 +181,8 @@ func (l *Launcher) refill(s stage) bool {
 		return false
 	}
 	l.next = s
-	if !l.filling && cap(l.ready) > 0 {
-		l.filling = true
+	if l.filling == nil && cap(l.ready) > 0 {
+		l.filling = make(chan struct{})
 		l.fillers.Go(l.fill)
 	}
 	return true
@@ -148,11 +192,24 @@ func (l *Launcher) refill(s stage) bool {
 // one takes as long as to run a small program, and would slow that down.
 const lull = 20 * time.Millisecond
 
+// polite is how long it waits then for those who wait for the run.
+const polite = time.Millisecond
+
+// pause waits, unless the launcher is closed or somebody is in a hurry.
+func (l *Launcher) pause(d time.Duration) {
+	select {
+	case <-l.closing:
+	case <-l.ended:
+	case <-time.After(d):
+	}
+}
+
 // fill makes cells until there are enough. One that cannot be made is not missed: the
 // next run makes its own, and has the error.
 func (l *Launcher) fill() {
 	select {
 	case <-l.ended:
+		l.pause(polite)
 	case <-l.closing:
 	case <-time.After(lull):
 	}
@@ -177,7 +234,7 @@ func (l *Launcher) wanted() (stage, bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed || len(l.ready) == cap(l.ready) {
-		l.filling = false
+		l.stopped()
 		return stage{}, false
 	}
 	return l.next, true
@@ -186,7 +243,13 @@ func (l *Launcher) wanted() (stage, bool) {
 func (l *Launcher) stopFilling() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.filling = false
+	l.stopped()
+}
+
+// stopped notes that no cells are made any more; mu is held.
+func (l *Launcher) stopped() {
+	close(l.filling)
+	l.filling = nil
 }
 
 // over notes that a tree has ended: it is a good time to make cells.
@@ -197,10 +260,10 @@ func (l *Launcher) over() {
 	}
 }
 
-// clear clears away behind a cell that has ended. Close waits for it.
+// clear clears away behind a cell whose tree has ended. Close waits for it.
 func (l *Launcher) clear(c *cell) {
 	l.clears.Go(func() {
-		if err := c.clear(); err != nil {
+		if err := c.close(); err != nil {
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			if l.leftErr == nil {
@@ -253,6 +316,9 @@ func (l *Launcher) probe() error {
 			return fmt.Errorf("PR_SET_CHILD_SUBREAPER: %w", err)
 		}
 	}
+	if err := l.assemble(); err != nil {
+		return err
+	}
 	if l.namespaces {
 		if err := l.tryNamespaces(); err != nil {
 			return err
@@ -292,4 +358,17 @@ func (l *Launcher) tryNamespaces() error {
 		}
 		return nil
 	})
+}
+
+// mostFiles returns the highest limit of open files that this kernel takes.
+func mostFiles() (uint64, error) {
+	b, err := os.ReadFile("/proc/sys/fs/nr_open")
+	if err != nil {
+		return 0, err
+	}
+	n, err := strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("/proc/sys/fs/nr_open: %w", err)
+	}
+	return n, nil
 }

@@ -30,8 +30,8 @@ type supervision struct {
 // together get half, or one of them could leave the host without timers.
 var userLimits = [...]int{unix.RLIMIT_SIGPENDING, unix.RLIMIT_MSGQUEUE}
 
-// rlimits returns the limits that every process of a tree inherits.
-func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
+// everyLimits are the limits that every process of every tree inherits.
+func (l *Launcher) everyLimits() ([]rlimit, error) {
 	r := []rlimit{
 		{unix.RLIMIT_CORE, 0, 0}, // a core file would be written by the host, by a pattern that it knows
 		{unix.RLIMIT_RTPRIO, 0, 0},
@@ -44,23 +44,58 @@ func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
 		}
 		r = append(r, rlimit{what, have.Cur / 2, have.Cur / 2})
 	}
-	if b.Files > 0 {
-		r = append(r, rlimit{unix.RLIMIT_NOFILE, b.Files, b.Files})
-	}
-	if b.CPUTime > 0 {
-		// The tree is bound by what is polled; each process of it also by this, a
-		// second later, should the kernel be too slow.
-		s := uint64(math.Ceil(b.CPUTime.Seconds())) + 1
-		r = append(r, rlimit{unix.RLIMIT_CPU, s, s + 1})
-	}
-	if c.watch.memory {
-		// A single process cannot get far between two looks.
-		r = append(r, rlimit{unix.RLIMIT_DATA, 2 * b.Memory, 2 * b.Memory})
-	}
+	return r, nil
+}
+
+// rlimits returns the limits that every process of a tree inherits because of its job.
+func (c *cell) rlimits(b *guest.Bounds) ([]rlimit, error) {
+	var r []rlimit
 	if c.nproc > 0 {
 		r = append(r, rlimit{unix.RLIMIT_NPROC, c.nproc, c.nproc})
 	}
+	for _, what := range raisedLimits {
+		var l rlimit
+		switch {
+		case what == unix.RLIMIT_NOFILE && b.Files > 0:
+			l = rlimit{what, b.Files, b.Files}
+		case what == unix.RLIMIT_CPU && b.CPUTime > 0:
+			// The tree is bound by what is polled; each process of it also by this, a
+			// second later, should the kernel be too slow.
+			s := uint64(math.Ceil(b.CPUTime.Seconds())) + 1
+			l = rlimit{what, s, s + 1}
+		case what == unix.RLIMIT_DATA && c.watch.memory:
+			// A single process cannot get far between two looks.
+			l = rlimit{what, 2 * b.Memory, 2 * b.Memory}
+		default: // what it would have inherited
+			var have unix.Rlimit
+			if err := unix.Getrlimit(what, &have); err != nil {
+				return nil, fmt.Errorf("resource limit %d: %w", what, err)
+			}
+			if have.Cur == unix.RLIM_INFINITY {
+				continue // and has
+			}
+			l = rlimit{what, have.Cur, have.Max}
+		}
+		r = append(r, l)
+	}
 	return r, nil
+}
+
+// raisedLimits are those that a job may set higher than this process has them.
+var raisedLimits = [...]int{unix.RLIMIT_NOFILE, unix.RLIMIT_CPU, unix.RLIMIT_DATA}
+
+// raised are the limits of a starter that does not know its job yet: as high as this
+// kernel lets them be. Without privileges they stay what they are.
+func (l *Launcher) raised() []rlimit {
+	r := make([]rlimit, 0, len(raisedLimits))
+	for _, what := range raisedLimits {
+		most := rlimit{what, unix.RLIM_INFINITY, unix.RLIM_INFINITY}
+		if what == unix.RLIMIT_NOFILE {
+			most.soft, most.hard = l.mostFiles, l.mostFiles
+		}
+		r = append(r, most)
+	}
+	return r
 }
 
 // limit puts the limits of a tree on its control group. What cannot be enforced so,
@@ -105,6 +140,32 @@ func (c *cell) limit(b *guest.Bounds, bestEffort bool) (missing []string, err er
 	c.watch.disk = c.init == nil && b.Disk > 0
 	return missing, errors.Join(errs...)
 }
+
+// limitAhead puts on the limits that the next job is expected to have. If that fails the
+// job has the error, or lives without.
+func (c *cell) limitAhead() {
+	s := &c.stage
+	missing, err := c.limit(&s.limits, s.bestEffort)
+	c.limited, c.missing = err == nil, missing
+}
+
+// limitFor puts the limits of a job on, unless they are on already.
+func (c *cell) limitFor(job *Job) (missing []string, err error) {
+	if c.limited && c.stage.limits == job.Limits && c.stage.bestEffort == job.BestEffort {
+		return c.missing, nil
+	}
+	return c.limit(&job.Limits, job.BestEffort)
+}
+
+// replaces reports whether the limits in b take the place of all those in old.
+func replaces(b, old *guest.Bounds) bool {
+	over := func(now, was bool) bool { return now || !was }
+	return over(b.Memory > 0, old.Memory > 0) && over(b.Pids > 0, old.Pids > 0) && over(b.CPUs > 0, old.CPUs > 0) &&
+		(b.Weight == old.Weight || old.Weight == normalWeight)
+}
+
+// normalWeight is the priority of who asks for none.
+const normalWeight = 5
 
 func whole(cpus float64) bool { return cpus >= 1 && cpus == math.Trunc(cpus) }
 
@@ -176,6 +237,11 @@ func (c *cell) signalTree(sig unix.Signal) error {
 	return errors.New("the tree grows faster than it can be stopped")
 }
 
+// grouped reports whether all that is counted is counted by the control group.
+func (c *cell) grouped() bool {
+	return c.group != nil && c.l.groups.Has("memory") && c.l.groups.Has("pids") && c.l.groups.Has("cpuacct")
+}
+
 // stats are what the cell's processes have used.
 func (c *cell) stats() (cgroup.Stats, error) {
 	var s cgroup.Stats
@@ -183,7 +249,7 @@ func (c *cell) stats() (cgroup.Stats, error) {
 	if c.group != nil {
 		s, err = c.group.Stats()
 	}
-	if c.group != nil && c.l.groups.Has("memory") && c.l.groups.Has("pids") && c.l.groups.Has("cpuacct") {
+	if c.grouped() {
 		return s, err
 	}
 	pids, lerr := c.processes()
@@ -212,6 +278,39 @@ func (c *cell) stats() (cgroup.Stats, error) {
 	}
 	s.BytesRead, s.BytesWritten = seen.BytesRead, seen.BytesWritten
 	return s, errors.Join(err, lerr, serr)
+}
+
+// outcome ends what is left of a cell whose program has ended and returns what it has
+// used in all. When it returns no process of the tree is left.
+func (c *cell) outcome() (cgroup.Stats, error) {
+	counted := c.grouped()
+	if c.init != nil && counted {
+		s, err := c.group.Outcome()
+		if err == nil && s.Pids == 1 {
+			// Only pid 1 is left, which is ours and makes no processes: it has reaped every
+			// other, and can end while others go on.
+			s.CPU -= min(s.CPU, c.before)
+			orphans := parseIO(c.init.bytes)
+			s.BytesRead, s.BytesWritten = c.starter.io.read+orphans.read, c.starter.io.written+orphans.written
+			return s, c.init.kill()
+		}
+		err = c.end()
+		// With the last process the counts are complete.
+		s, serr := c.group.Outcome()
+		s.CPU -= min(s.CPU, c.before)
+		s.BytesRead, s.BytesWritten = c.starter.io.read+c.init.io.read, c.starter.io.written+c.init.io.written
+		return s, errors.Join(err, serr)
+	}
+	s, err := c.stats()
+	err = errors.Join(err, c.end())
+	s.CPU = c.starter.cpu()
+	s.BytesRead, s.BytesWritten = c.starter.io.read, c.starter.io.written
+	if c.init != nil {
+		s.CPU += c.init.cpu()
+		s.BytesRead += c.init.io.read
+		s.BytesWritten += c.init.io.written
+	}
+	return s, err
 }
 
 // usage is stats in the kernel's terms.

@@ -35,18 +35,19 @@ type ioCounts struct{ read, written uint64 }
 
 // fork starts a stub, which gets one end of a socket pair as descriptor 3. It must be
 // called on the thread whose properties the stub is to inherit; proc is where the
-// host's /proc is there.
-func fork(image *os.File, proc, name string, attr *syscall.SysProcAttr) (*member, error) {
+// host's /proc is there. With blocks our end waits by holding its thread: nobody is
+// woken when the stub closes its own.
+func fork(image *os.File, proc, name string, blocks bool, attr *syscall.SysProcAttr) (*member, error) {
 	null, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", os.DevNull, err)
 	}
 	defer func() { _ = unix.Close(null) }() // the child has its own
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socketpair: %w", err)
 	}
-	if err := unix.SetNonblock(pair[1], false); err != nil { // the stub's end waits
+	if err := unix.SetNonblock(pair[0], !blocks); err != nil {
 		_, _ = unix.Close(pair[0]), unix.Close(pair[1]) // the error says more
 		return nil, err
 	}

@@ -29,7 +29,7 @@ type plans struct {
 
 // believed is how long a host is taken to be unchanged. To look takes as long as a
 // tenth of a cell.
-const believed = 250 * time.Millisecond
+const believed = time.Second
 
 // take returns the plan for cells of s, nil if they are made without one: the launcher
 // has no namespaces, the program brings its root, or none can be made. give gives it

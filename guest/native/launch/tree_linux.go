@@ -1,11 +1,9 @@
 package launch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -28,12 +26,14 @@ type Tree struct {
 	done    chan struct{}
 	end     End // valid once done is closed
 	started atomic.Bool
-	execErr chan error // receives one error, or nil, once started
+	execErr chan error // receives one error, or nil, once all was sent
+
+	telling sync.Mutex
+	told    bool // guarded by telling; nothing is told any more
 
 	mu     sync.Mutex
 	looked time.Time // guarded by mu; when the disk was looked at
-	gate   *gate     // guarded by mu; nil before Go
-	gone   bool      // guarded by mu; no gate may be opened any more
+	gate   *gate     // guarded by mu; nil without one, and at the end
 }
 
 // Start prepares a tree: when it returns, everything is in place and nothing of the
@@ -50,10 +50,10 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 			err = errors.Join(err, t.discard())
 		}
 	}()
-	if t.missing, err = c.limit(&job.Limits, job.BestEffort); err != nil {
+	if t.missing, err = c.limitFor(job); err != nil {
 		return nil, err
 	}
-	conf := confinement{job: &t.job, filter: l.filter, listen: l.listenFlags, namespaces: l.namespaces, terminal: -1}
+	conf := confinement{job: &t.job, terminal: -1}
 	if conf.limits, err = c.rlimits(&job.Limits); err != nil {
 		return nil, err
 	}
@@ -66,9 +66,8 @@ func (l *Launcher) Start(ctx context.Context, job *Job) (_ *Tree, err error) {
 	if err := t.dress(&conf, s); err != nil {
 		return nil, err
 	}
-	if t.script, err = conf.script(); err != nil {
-		return nil, err
-	}
+	t.script = conf.script()
+	t.gate, t.cell.gate = t.cell.gate, nil
 	t.cell.retire()
 	go t.finish()
 	return t, nil
@@ -90,7 +89,7 @@ func (t *Tree) furnish(s stage) (ptmx, ruleset *os.File, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if t.missing, err = c.limit(&t.job.Limits, t.job.BestEffort); err != nil {
+	if t.missing, err = c.limitFor(&t.job); err != nil {
 		return nil, nil, err
 	}
 	return c.furnish(&t.job)
@@ -118,17 +117,18 @@ func (t *Tree) dress(conf *confinement, s stage) (err error) {
 	}
 	// The starter gets duplicates, so that the caller may close its own at any time.
 	for i, f := range stdio {
-		if f == nil {
-			return fmt.Errorf("descriptor %d has nothing behind it", i)
+		if conf.stdio[i] = -1; f == nil {
+			continue
 		}
 		d, err := duplicate(f)
 		if err != nil {
 			return err
 		}
+		conf.stdio[i] = len(t.send)
 		t.send = append(t.send, d)
 	}
-	if ruleset != nil {
-		conf.ruleset = true
+	if conf.ruleset = -1; ruleset != nil {
+		conf.ruleset = len(t.send)
 		t.send = append(t.send, ruleset)
 	}
 	conf.sent = len(t.send)
@@ -155,15 +155,24 @@ func (t *Tree) Missing() []string {
 	return append(t.missing[:len(t.missing):len(t.missing)], t.cell.left...)
 }
 
-// Go lets the program run. It returns at once; what becomes of it is said by Done.
+// Go lets the program run. It does not wait for it; what becomes of it is said by Done.
 func (t *Tree) Go() {
 	t.started.Store(true)
-	go func() { t.execErr <- t.execError(t.execute()) }()
+	if t.script.Len() <= atOnce {
+		t.execErr <- t.execute()
+		return
+	}
+	go func() { t.execErr <- t.execute() }()
 }
 
-// execute has the starter execute the program and returns what prevented it.
+// atOnce is how much a socket takes whether or not it is read from.
+const atOnce = 64 << 10
+
+// execute has the starter execute the program. What prevents that the starter says
+// before it dies.
 func (t *Tree) execute() error {
 	end := t.cell.starter.end
+	t.serve()
 	err := t.script.Send(end)
 	if err == nil {
 		err = send(end, t.send)
@@ -172,39 +181,27 @@ func (t *Tree) execute() error {
 	if err != nil {
 		return fmt.Errorf("starter: %w", err)
 	}
-	var r io.Reader = end
-	if t.cell.l.listenFlags != 0 {
-		fd, said, err := listener(end)
-		if err != nil {
-			return fmt.Errorf("starter: %w", err)
-		}
-		if fd < 0 {
-			r = io.MultiReader(bytes.NewReader(said), end)
-		} else if err := t.openGate(fd); err != nil {
-			return err
-		}
-	}
-	return t.script.Wait(r)
+	return nil
 }
 
-func (t *Tree) openGate(fd int) error {
-	g, err := newGate(fd)
-	if err != nil {
-		return err
-	}
-	g.ran = func(pid int, program string) {
-		if t.job.Ran != nil {
-			t.job.Ran(pid, program)
-		}
-	}
+// serve has the gate answer, before the starter asks.
+func (t *Tree) serve() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.gone {
-		return g.listener.Close()
+	if t.gate == nil { // there is none, or the tree has ended
+		return
 	}
-	t.gate = g
-	g.serve()
-	return nil
+	t.gate.ran = t.ran
+	t.gate.serve()
+}
+
+// ran tells of a start of a program, unless the tree has ended.
+func (t *Tree) ran(pid int, program string) {
+	t.telling.Lock()
+	defer t.telling.Unlock()
+	if t.job.Ran != nil && !t.told {
+		t.job.Ran(pid, program)
+	}
 }
 
 func (t *Tree) closeSent() {
@@ -274,31 +271,24 @@ func (t *Tree) finish() {
 	began := time.Now()
 	var errs []error
 	errs = append(errs, c.starter.err)
-	stats, err := c.stats()
-	errs = append(errs, err)
 	if t.started.Load() {
-		errs = append(errs, <-t.execErr) // its socket has closed
+		err := <-t.execErr
+		if err == nil {
+			err = t.script.Wait(c.starter.end) // its socket has closed
+		}
+		errs = append(errs, t.execError(err))
 	}
+	stats, err := c.outcome()
+	errs = append(errs, err)
+	t.lower()
+	c.l.clear(c)
 	ws := c.starter.status
 	e := &t.end
 	e.Exited, e.Status = ws.Exited(), ws.ExitStatus()
 	if ws.Signaled() {
 		e.Signal, e.Core = int(ws.Signal()), ws.CoreDump()
 	}
-	// With the last process the counts are complete.
-	errs = append(errs, c.end())
-	// Not before everyone is gone: whoever starts a program without a gate is told that
-	// there is no such call.
-	errs = append(errs, t.lower())
-	c.l.clear(c)
 	e.Usage = usageOf(&stats)
-	e.Usage.CPU = c.starter.cpu()
-	e.Usage.BytesRead, e.Usage.BytesWritten = c.starter.io.read, c.starter.io.written
-	if c.init != nil {
-		e.Usage.CPU += c.init.cpu()
-		e.Usage.BytesRead += c.init.io.read
-		e.Usage.BytesWritten += c.init.io.written
-	}
 	if c.l.o.Alone {
 		// Of nobody else has this process been told, and by now all are reaped.
 		var r unix.Rusage
@@ -316,16 +306,16 @@ func (t *Tree) finish() {
 	e.Err = errors.Join(errs...)
 }
 
-// lower closes the gate and our ends.
-func (t *Tree) lower() error {
+// lower has the gate be closed with what else is cleared away. That is not done before
+// everyone is gone: whoever starts a program without a gate is told that there is no
+// such call.
+func (t *Tree) lower() {
+	t.telling.Lock()
+	t.told = true
+	t.telling.Unlock()
 	t.mu.Lock()
-	g := t.gate
-	t.gate, t.gone = nil, true
-	t.mu.Unlock()
-	if g == nil {
-		return nil
-	}
-	return g.close()
+	defer t.mu.Unlock()
+	t.gate, t.cell.gate = nil, t.gate
 }
 
 // discard gives back a tree that could not be started.

@@ -19,6 +19,11 @@ type stage struct {
 	user   guest.User
 	mounts []guest.Mount
 	key    string // equal for equal stages
+	// What follows is expected of the next job and does not count for the key: that it
+	// adds nothing to the mounts, so that a cell can be sealed ahead, and its limits.
+	plain      bool
+	limits     guest.Bounds
+	bestEffort bool
 }
 
 // divide divides a job's view into what is built ahead and what is added for it.
@@ -31,8 +36,9 @@ func divide(job *Job) (base, rest []guest.Mount) {
 
 // stageOf returns what the cell for a job is built of.
 func stageOf(job *Job) stage {
-	base, _ := divide(job)
-	s := stage{user: job.User, mounts: base}
+	base, rest := divide(job)
+	s := stage{user: job.User, mounts: base, limits: job.Limits, bestEffort: job.BestEffort}
+	s.plain = len(rest) == 0 && !job.Terminal && !s.whole()
 	s.key = fmt.Sprintf("%d:%d:%s:%s", s.user.UID, s.user.GID, s.user.Home, view.Fingerprint(base))
 	return s
 }
@@ -50,6 +56,13 @@ func (s *stage) hasProc() bool {
 // furnish adds the job's own mounts, seals the root, and opens in it what the job
 // needs: the master of a terminal, and a Landlock ruleset that knows the places.
 func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
+	if c.sealed {
+		ruleset, c.ruleset = c.ruleset, nil
+		if err := c.resize(job.Limits.Disk); err != nil {
+			return nil, nil, errors.Join(err, closeFile(ruleset))
+		}
+		return nil, ruleset, nil
+	}
 	if c.root == nil {
 		return c.furnishGround(job)
 	}
@@ -74,19 +87,60 @@ func (c *cell) furnish(job *Job) (ptmx, ruleset *os.File, err error) {
 				return fmt.Errorf("a terminal: %w", err)
 			}
 		}
-		// Closed with the rules.
-		queues := c.queues
-		c.queues = nil
-		if ruleset, err = c.l.restrict(job, queues); err != nil {
-			return err
-		}
-		return c.root.Seal()
+		ruleset, err = c.seal(job.Mounts)
+		return err
 	})
 	if err = errors.Join(err, trees.Close()); err != nil {
 		return nil, nil, errors.Join(err, closeFile(ptmx), closeFile(ruleset))
 	}
-	c.root = nil // sealed, and closed by it
 	return ptmx, ruleset, nil
+}
+
+// seal makes the root what the program will find and returns the ruleset that knows its
+// places, nil without Landlock. It is called on the cell's thread.
+func (c *cell) seal(mounts []guest.Mount) (ruleset *os.File, err error) {
+	// Closed with the rules.
+	queues := c.queues
+	c.queues = nil
+	if ruleset, err = c.l.restrict(mounts, queues); err != nil {
+		return nil, err
+	}
+	if err := c.root.Seal(); err != nil {
+		return nil, errors.Join(err, closeFile(ruleset))
+	}
+	c.root = nil // closed by it
+	return ruleset, nil
+}
+
+// sealAhead seals a cell that no job will add anything to. It is called on its thread.
+func (c *cell) sealAhead() (err error) {
+	if err := c.root.Resize(c.stage.limits.Disk); err != nil {
+		return err
+	}
+	if c.space, err = c.root.Space(); err != nil {
+		return err
+	}
+	c.ruleset, err = c.seal(c.stage.mounts)
+	c.sealed = err == nil
+	return err
+}
+
+// fits reports whether a cell can be used for a job of s, whose key is the cell's.
+func (c *cell) fits(s *stage) bool {
+	// What was limited once is not made unlimited.
+	was, is := &c.stage.limits, &s.limits
+	return (!c.limited || replaces(is, was)) && (!c.sealed || s.plain && (is.Disk > 0 || was.Disk == 0))
+}
+
+// resize gives a sealed cell the private space that its job has, where that is not what
+// it was made with.
+func (c *cell) resize(disk uint64) (err error) {
+	if disk != c.stage.limits.Disk {
+		err = view.Resize(c.space, disk)
+	}
+	err = errors.Join(err, closeFile(c.space))
+	c.space = nil
+	return err
 }
 
 func openFile(name string, flags int) (*os.File, error) {
@@ -97,9 +151,9 @@ func openFile(name string, flags int) (*os.File, error) {
 	return os.NewFile(uintptr(fd), name), nil
 }
 
-// restrict makes the ruleset for a job, nil if the host has no Landlock. It is called on
-// the cell's thread, where the paths of the job are. It closes queues.
-func (l *Launcher) restrict(job *Job, queues *os.File) (_ *os.File, err error) {
+// restrict makes the ruleset for a view, nil if the host has no Landlock. It is called on
+// the cell's thread, where the paths of the view are. It closes queues.
+func (l *Launcher) restrict(mounts []guest.Mount, queues *os.File) (_ *os.File, err error) {
 	if l.landlock == 0 {
 		return nil, closeFile(queues)
 	}
@@ -121,8 +175,8 @@ func (l *Launcher) restrict(job *Job, queues *os.File) (_ *os.File, err error) {
 	if err := add("/", landlock.ReadExec|landlock.Connect); err != nil {
 		return nil, err
 	}
-	for i := range job.Mounts {
-		m := &job.Mounts[i]
+	for i := range mounts {
+		m := &mounts[i]
 		access := landlock.ReadExec
 		switch {
 		case m.Kind == guest.Devices || m.Kind == guest.Procs:

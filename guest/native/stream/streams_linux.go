@@ -68,6 +68,10 @@ func Pipes(in io.Reader, out, errw io.Writer) (_ *Streams, err error) {
 	return s, nil
 }
 
+// None is for a program whose input is at its end and whose output nobody wants: it has
+// no descriptors from here, and finds /dev/null.
+func None() *Streams { return &Streams{} }
+
 // pipe returns our end of a new pipe, which does not block, and the program's,
 // which does, as programs expect.
 func pipe(reading bool) (ours, theirs *os.File, err error) {

@@ -13,16 +13,30 @@ import (
 
 const (
 	scriptLimit = 4 << 20 // bytes; an execve takes 2 MiB of arguments at most, by default
-	maxCalls    = 1024
+	maxCalls    = 128
+	shortCalls  = 24
 	recordSize  = 7 * 8
-	dataOffset  = 16 + maxCalls*recordSize
 )
 
-// Script is a list of system calls with the data they point to.
+// Script is a list of system calls with the data they point to. Calls and data have
+// their places from the beginning, so that the number of calls is bounded.
 type Script struct {
 	calls [][7]uint64
 	names []string // of the calls, for errors
 	data  []byte
+	room  int // for calls; 0 is maxCalls
+}
+
+// Short returns a script for at most 24 calls, which touches less memory.
+func Short() *Script { return &Script{room: shortCalls} }
+
+// most returns how many calls the script has room for, and where its data begins.
+func (s *Script) most() (calls, data int) {
+	calls = s.room
+	if calls == 0 {
+		calls = maxCalls
+	}
+	return calls, 16 + calls*recordSize
 }
 
 // Call adds a system call. If it fails, nothing after it is done.
@@ -43,7 +57,8 @@ func (s *Script) Bytes(b []byte) uint64 {
 	for len(s.data)%8 != 0 {
 		s.data = append(s.data, 0)
 	}
-	at := bufferBase + dataOffset + uint64(len(s.data))
+	_, begin := s.most()
+	at := bufferBase + uint64(begin) + uint64(len(s.data))
 	s.data = append(s.data, b...)
 	return at
 }
@@ -73,10 +88,17 @@ func (s *Script) Strings(list []string) uint64 {
 // exceed what a program can be started with.
 var ErrTooLong = errors.New("arguments and environment are too long")
 
+// Len returns how many bytes are sent.
+func (s *Script) Len() int {
+	_, begin := s.most()
+	return begin + len(s.data)
+}
+
 // Send hands the script to the starter at the other end of w, which begins at once.
 func (s *Script) Send(w io.Writer) error {
-	total := dataOffset + len(s.data)
-	if len(s.calls) > maxCalls || total > scriptLimit {
+	most, begin := s.most()
+	total := s.Len()
+	if len(s.calls) > most || total > scriptLimit {
 		return ErrTooLong
 	}
 	b := make([]byte, 0, total)
@@ -87,7 +109,7 @@ func (s *Script) Send(w io.Writer) error {
 			b = binary.LittleEndian.AppendUint64(b, v)
 		}
 	}
-	b = append(b, make([]byte, dataOffset-len(b))...)
+	b = append(b, make([]byte, begin-len(b))...)
 	_, err := w.Write(append(b, s.data...))
 	return err
 }

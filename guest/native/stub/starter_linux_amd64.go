@@ -3,6 +3,8 @@ package stub
 // starterProgram is the code of the starter, position-independent but for its buffer.
 const starterProgram = "" +
 	"\xbd\x00\x00\x00\x20" + // mov ebp,0x20000000
+
+	// again:
 	"\x31\xdb" + // xor ebx,ebx
 	"\x41\xbc\x08\x00\x00\x00" + // mov r12d,0x8
 
@@ -32,7 +34,7 @@ const starterProgram = "" +
 
 	// next:
 	"\x4d\x39\xef" + // cmp r15,r13
-	"\x73\x51" + // jae die
+	"\x73\xb5" + // jae again
 	"\x41\x8b\x06" + // mov eax,[r14]
 	"\x49\x8b\x7e\x08" + // mov rdi,[r14+0x8]
 	"\x49\x8b\x76\x10" + // mov rsi,[r14+0x10]

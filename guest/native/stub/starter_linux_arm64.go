@@ -3,6 +3,8 @@ package stub
 // starterProgram is the code of the starter, position-independent but for its buffer.
 const starterProgram = "" +
 	"\x13\x00\xa4\xd2" + // mov x19, #536870912
+
+	// again:
 	"\x14\x00\x80\xd2" + // mov x20, #0
 	"\x15\x01\x80\xd2" + // mov x21, #8
 
@@ -31,7 +33,7 @@ const starterProgram = "" +
 
 	// next:
 	"\x1f\x03\x16\xeb" + // cmp x24, x22
-	"\x62\x02\x00\x54" + // b.hs die
+	"\x42\xfd\xff\x54" + // b.hs again
 	"\xe8\x02\x40\xb9" + // ldr w8, [x23]
 	"\xe0\x86\x40\xa9" + // ldp x0, x1, [x23, #8]
 	"\xe2\x8e\x41\xa9" + // ldp x2, x3, [x23, #24]

@@ -324,7 +324,41 @@ func (r *Root) Resize(disk uint64) error {
 	if r.space < 0 || disk == 0 {
 		return nil
 	}
-	fs, err := unix.Fspick(r.space, "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
+	return resize(r.space, disk)
+}
+
+// Space returns a handle on the private space, with which [Resize] changes it when the
+// root is sealed; nil if there is none.
+func (r *Root) Space() (*os.File, error) {
+	if r.space < 0 {
+		return nil, nil
+	}
+	fd, err := unix.FcntlInt(uintptr(r.space), unix.F_DUPFD_CLOEXEC, 3)
+	if err != nil {
+		return nil, hint("a handle on the private space", err)
+	}
+	return os.NewFile(uintptr(fd), "private space"), nil
+}
+
+// Resize sets how many bytes the private space holds that [Root.Space] returned. It may
+// be called on any thread.
+func Resize(space *os.File, disk uint64) error {
+	if space == nil || disk == 0 {
+		return nil
+	}
+	c, err := space.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var rerr error
+	if err := c.Control(func(fd uintptr) { rerr = resize(int(fd), disk) }); err != nil {
+		return err
+	}
+	return rerr
+}
+
+func resize(space int, disk uint64) error {
+	fs, err := unix.Fspick(space, "", unix.FSPICK_CLOEXEC|unix.FSPICK_EMPTY_PATH)
 	if err != nil {
 		return hint("fspick the private space", err)
 	}

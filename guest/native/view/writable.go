@@ -1,6 +1,11 @@
 package view
 
-import "github.com/agentos-kernel/agentos/guest"
+import (
+	"crypto/sha256"
+	"encoding/binary"
+
+	"github.com/agentos-kernel/agentos/guest"
+)
 
 // Writable returns the guest paths beneath which a program may change something,
 // in the order of mounts: what it was granted for writing, its private space, and
@@ -41,24 +46,29 @@ func Split(mounts []guest.Mount) (base, rest []guest.Mount) {
 // Fingerprint is equal for two lists of mounts that build the same root. The
 // machine's identity is left out: it is random, and any is as good as another.
 func Fingerprint(mounts []guest.Mount) string {
-	var b []byte
-	for _, m := range mounts {
-		b = append(b, byte('0'+m.Kind))
-		for _, s := range []string{m.Guest, m.Host, m.Data} {
-			if m.Kind == guest.Text && m.Guest == machineID && s == m.Data {
-				s = ""
-			}
-			b = append(append(b, s...), 0)
+	h := sha256.New()
+	b := make([]byte, 0, 256) // of one mount, mostly
+	for i := range mounts {
+		m := &mounts[i]
+		data := m.Data
+		if m.Kind == guest.Text && m.Guest == machineID {
+			data = ""
 		}
-		for _, flag := range []bool{m.Write, m.Dir, m.Optional} {
+		b = append(b[:0], byte('0'+m.Kind))
+		for _, s := range [...]string{m.Guest, m.Host, data} {
+			b = binary.LittleEndian.AppendUint32(b, uint32(len(s)))
+			b = append(b, s...)
+		}
+		for _, flag := range [...]bool{m.Write, m.Dir, m.Optional} {
 			if flag {
 				b = append(b, '+')
 			} else {
 				b = append(b, '-')
 			}
 		}
+		h.Write(b)
 	}
-	return string(b)
+	return string(h.Sum(b[:0]))
 }
 
 const (

@@ -1,13 +1,21 @@
-package manifest
+// Package nearest finds the name that a misspelt one was probably meant to be.
+//
+// Invariants: it is bounded, whatever it is given, and has no say in anything but a
+// sentence for people.
+//
+// Locks: none.
+//
+// Imports: nothing of this module.
+package nearest
 
 import "strings"
 
-// Nearest returns the candidate that word was probably meant to be, or "". A
+// Of returns the candidate that word was probably meant to be, or "". A
 // candidate is near if it takes at most a third of its letters (and at least
 // one) in insertions, deletions, substitutions, and swaps of neighbours to get
 // from one to the other (restricted Damerau–Levenshtein distance), or if word is
 // a beginning of it at least three letters long.
-func Nearest(word string, candidates []string) string {
+func Of(word string, candidates []string) string {
 	if len(word) > 64 {
 		return ""
 	}
