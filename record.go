@@ -229,6 +229,12 @@ func (p *Process) makeReport() *Report {
 	for _, d := range p.denied.List() {
 		r.Denials = append(r.Denials, denial(&d))
 	}
+	if p.policies != nil {
+		r.Policies = p.policies.Describe()
+		if unchecked := uncheckedNatively(p.policies); p.domain == "native" && unchecked != "" {
+			r.Degraded = append(r.Degraded, unenforcedPolicy(unchecked))
+		}
+	}
 	if p.unsubscribe != nil {
 		c := p.k.collector.Counts(kp.PID)
 		r.Usage.Events, r.Usage.EventsDropped = c.Written, c.Lost+c.Uncertain

@@ -28,6 +28,7 @@ type Report struct {
 	Decisions   Decisions         `json:"decisions"`
 	Denials     []Denial          `json:"denials"`
 	View        []ViewEntry       `json:"view"`
+	Policies    []string          `json:"policies"` // in force: file, how many, digest
 	Enforcement map[string]string `json:"enforcement"`
 	Captured    int               `json:"captured,omitempty"` // changes that overlays hold, to be committed or discarded
 	Degraded    []string          `json:"degraded,omitempty"` // what was asked for and was not available
@@ -107,6 +108,9 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}
 	if p.View == nil {
 		p.View = []ViewEntry{}
+	}
+	if p.Policies == nil {
+		p.Policies = []string{}
 	}
 	if p.Enforcement == nil {
 		p.Enforcement = map[string]string{}

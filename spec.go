@@ -30,9 +30,12 @@ type Spec struct {
 	Listen    []string         // TCP addresses to listen on, ADDR:PORT; see [Process.Listening]
 	ListenBy  []string         // where each was asked for, as in Grant.Source; the rest by "flag"
 	Allow     []abi.Capability // granted beyond the defaults
+	Policies  []Policy         // layer 3: what they forbid is refused, whatever is granted
 	Unprotect []string         // host paths whose protection inside write grants is lifted
-	Bare      bool             // without what every program has unasked
-	Toolchain bool             // grants reading of the installation that a native program belongs to
+	// PolicyDefaultDeny refuses what no policy permits.
+	PolicyDefaultDeny bool
+	Bare              bool // without what every program has unasked
+	Toolchain         bool // grants reading of the installation that a native program belongs to
 
 	Limits    Limits
 	KillAfter time.Duration // grace between TERM and KILL; 0 is 2 s

@@ -21,6 +21,7 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/limit"
 	"github.com/agentos-kernel/agentos/kernel/perm"
+	"github.com/agentos-kernel/agentos/kernel/perm/cedar"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
@@ -37,6 +38,9 @@ type Process struct {
 	exec    string // of a native program: the guest path to execute
 	view    *view
 	denied  *perm.Denials
+
+	authority *perm.Authority
+	policies  *cedar.Engine // nil for none
 
 	// Set before the program can run; nil where there is none.
 	record      *statedir.Run
@@ -103,19 +107,32 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
+	engine, err := loadPolicies(spec.Policies, spec.PolicyDefaultDeny)
+	if err != nil {
+		return nil, err
+	}
+	if unchecked := uncheckedNatively(engine); domain == "native" && unchecked != "" && !spec.BestEffort {
+		return nil, refuse("UNENFORCED", "--policy", "the calls of a native program are not decided one by one in this version, and this would be: "+unchecked,
+			"leave it out, or add --best-effort: then it binds only the start and the environment", nil)
+	}
 	p := &Process{exec: exec, k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
 	if err := p.openStores(); err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
+	authority, env, err := p.bind(v, engine, principalProgram(spec), environment(spec, domain, v))
+	if err != nil {
+		return nil, errors.Join(err, p.dropRecord())
+	}
+	p.authority, p.policies = authority, engine
 	ks := kernel.Spec{
 		Program:   spec.Program,
 		Domain:    domain,
 		Args:      append([]string{argv0(spec.Program)}, spec.Args...),
-		Env:       environment(spec, domain, v),
+		Env:       env,
 		Caps:      caps,
-		Authority: perm.NewAuthority(perm.Principal{Program: spec.Program, Name: spec.Name, Domain: domain, Run: p.run}, v.subject(spec), nil).Remember(k.config.DecisionCache.options()),
+		Authority: authority,
 		Denials:   p.denied,
 		Mount:     v.build,
 		Streams:   func(kp *proc.Process) [3]*vfs.File { return openStreams(kp, &p.spec) },
@@ -397,6 +414,7 @@ type Plan struct {
 	Dir     string      `json:"dir"`
 	Limits  PlanLimits  `json:"limits"`
 	Compile string      `json:"compile,omitempty"` // what compiles the program first, if it is source
+	Policy  []string    `json:"policies"`          // in force, one line a file
 	Missing []string    `json:"missing"`           // what would not be enforced, with BestEffort
 }
 
@@ -433,11 +451,21 @@ func (k *Kernel) Plan(spec Spec) (*Plan, error) {
 	}
 	plan := &Plan{
 		Version: DocumentVersion, Program: spec.Program, Domain: domain, View: append(v.entries(), listenEntries(&spec, nil)...), Dir: v.cwd,
-		Env: []string{}, Missing: k.missing(&spec, domain),
+		Env: []string{}, Missing: k.missing(&spec, domain), Policy: []string{},
 		Limits: PlanLimits{
 			TimeoutNS: int64(caps[abi.LimitWall]), CPUTimeNS: int64(caps[abi.LimitCPU]), Memory: caps[abi.LimitMemory],
 			Disk: caps[abi.LimitDisk], Output: caps[abi.LimitOutput], Files: caps[abi.LimitFiles], Pids: caps[abi.LimitProcesses],
 		},
+	}
+	engine, err := loadPolicies(spec.Policies, spec.PolicyDefaultDeny)
+	if err != nil {
+		return nil, err
+	}
+	if engine != nil {
+		plan.Policy = engine.Describe()
+		if unchecked := uncheckedNatively(engine); domain == "native" && unchecked != "" {
+			plan.Missing = append(plan.Missing, unenforcedPolicy(unchecked))
+		}
 	}
 	if spec.source != nil {
 		plan.Compile = spec.source.String()

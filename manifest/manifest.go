@@ -90,8 +90,11 @@ type Manifest struct {
 	Env       []Variable // in the order of the document
 	Allow     []Value[abi.Capability]
 	Unprotect []Value[string] // absolute host paths
-	Listen    []Value[string] // ADDR:PORT
-	Limits    Limits
+	Policies  []Value[string] // absolute host paths, or builtin:NAME
+
+	PolicyDeny Value[bool]     // what no policy permits is refused
+	Listen     []Value[string] // ADDR:PORT
+	Limits     Limits
 }
 
 // Error says what is wrong with a manifest, and where.

@@ -35,6 +35,8 @@ kill_after = "5s"
 overlay = ["work:/work"]
 listen = ["8080", "[::1]:0"]
 toolchain = true
+policies = ["team.cedar", "builtin:no-secrets"]
+policy_default = "deny"
 
 [env]
 MODE = "fast"
@@ -78,22 +80,24 @@ func TestParseFull(t *testing.T) {
 		},
 		Env: []Variable{
 			{Key: "LANG", Inherit: true, Pos: Pos{17, 16}},
-			{Key: "MODE", Value: "fast", Pos: Pos{26, 8}},
-			{Key: "A.B", Value: "", Pos: Pos{27, 9}},
+			{Key: "MODE", Value: "fast", Pos: Pos{28, 8}},
+			{Key: "A.B", Value: "", Pos: Pos{29, 9}},
 		},
-		Allow:     []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
-		Unprotect: []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
-		Listen:    []Value[string]{{"127.0.0.1:8080", Pos{22, 11}}, {"[::1]:0", Pos{22, 19}}},
+		Allow:      []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
+		Unprotect:  []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
+		Policies:   []Value[string]{{"/home/u/project/team.cedar", Pos{24, 13}}, {"builtin:no-secrets", Pos{24, 27}}},
+		PolicyDeny: Value[bool]{true, Pos{25, 18}},
+		Listen:     []Value[string]{{"127.0.0.1:8080", Pos{22, 11}}, {"[::1]:0", Pos{22, 19}}},
 		Limits: Limits{
-			Timeout:  Value[time.Duration]{90 * time.Second, Pos{30, 11}},
-			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{31, 12}},
-			CPUs:     Value[float64]{1.5, Pos{32, 8}},
-			Memory:   Value[uint64]{64 << 20, Pos{33, 10}},
-			Pids:     Value[int]{7, Pos{34, 8}},
-			Files:    Value[int]{1000, Pos{35, 9}},
-			Disk:     Value[uint64]{1 << 20, Pos{36, 8}},
-			Output:   Value[uint64]{1 << 30, Pos{37, 10}},
-			Priority: Value[int]{0, Pos{38, 12}},
+			Timeout:  Value[time.Duration]{90 * time.Second, Pos{32, 11}},
+			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{33, 12}},
+			CPUs:     Value[float64]{1.5, Pos{34, 8}},
+			Memory:   Value[uint64]{64 << 20, Pos{35, 10}},
+			Pids:     Value[int]{7, Pos{36, 8}},
+			Files:    Value[int]{1000, Pos{37, 9}},
+			Disk:     Value[uint64]{1 << 20, Pos{38, 8}},
+			Output:   Value[uint64]{1 << 30, Pos{39, 10}},
+			Priority: Value[int]{0, Pos{40, 12}},
 		},
 	}
 	if !reflect.DeepEqual(m, want) {

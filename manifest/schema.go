@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -72,6 +73,22 @@ func schema() []Key {
 					d.m.Unprotect = append(d.m.Unprotect, v)
 				}
 			})
+		}},
+		{"policies", "array of strings", "--policy", "Files of policies in the Cedar language, or `builtin:NAME`.", func(d *decoder, n *unstable.Node) {
+			d.each(n, func(n *unstable.Node) {
+				parse := func(s string) (string, error) {
+					if strings.HasPrefix(s, "builtin:") {
+						return s, nil
+					}
+					return d.abs(s)
+				}
+				if v := into(d, n, parse); v.Set() {
+					d.m.Policies = append(d.m.Policies, v)
+				}
+			})
+		}},
+		{"policy_default", "string", "--policy-default", "`allow` or `deny`: what becomes of what no policy decides.", func(d *decoder, n *unstable.Node) {
+			d.m.PolicyDeny = scalar(d, n, parsePolicyDefault)
 		}},
 		{"listen", "array of strings", "--listen", "Addresses to listen on, `PORT` or `ADDR:PORT`.", func(d *decoder, n *unstable.Node) {
 			d.each(n, func(n *unstable.Node) {
@@ -173,4 +190,14 @@ func (d *decoder) abs(s string) (string, error) {
 		return filepath.Clean(s), nil
 	}
 	return filepath.Join(d.m.Dir, s), nil
+}
+
+func parsePolicyDefault(s string) (bool, error) {
+	switch s {
+	case "allow":
+		return false, nil
+	case "deny":
+		return true, nil
+	}
+	return false, errors.New("is neither allow nor deny")
 }

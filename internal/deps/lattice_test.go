@@ -120,7 +120,7 @@ var lattice = []room{
 	// The wiring, and the front ends over it.
 	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/gobuild", "guest/wasm", "guest/native", "guest/native/attempt",
 		"guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control", "internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
-	{path: "ui/cli", may: []string{".", "kernel/abi", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
+	{path: "ui/cli", may: []string{".", "kernel/abi", "kernel/perm/cedar", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "internal/nearest", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/stdlib"},

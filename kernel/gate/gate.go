@@ -9,6 +9,7 @@ import (
 	"github.com/agentos-kernel/agentos/guest"
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/event"
+	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
@@ -147,6 +148,13 @@ func (g *Gate) Call(c *abi.Call) abi.Status {
 		c.Errno = p.Deny(p.Subject().Capability(row), c.Path, "")
 		return g.done(c)
 	}
+	if asked[row.Action] && p.Authority().Bound() {
+		if d := p.Authority().Ask(hostQuery(row)); !d.Allow {
+			p.SetCall(c)
+			c.Errno = p.Deny(d, c.Path, "")
+			return g.done(c)
+		}
+	}
 	if c.Need|c.Need2 != 0 && g.lacks(row, c) {
 		c.Errno = c.Lack
 		return g.done(c)
@@ -162,6 +170,20 @@ func (g *Gate) Call(c *abi.Call) abi.Status {
 	}
 	g.perform(c)
 	return g.done(c)
+}
+
+// asked are the actions that policies decide here: they are done to the host or to the
+// process itself. On files the walk asks, with the handle; on variables, programs, and
+// listeners whoever starts a run.
+var asked = [abi.NumActions]bool{abi.ActClock: true, abi.ActRandom: true, abi.ActInfo: true, abi.ActSignal: true}
+
+// hostQuery is the question of such an action.
+func hostQuery(row *abi.Row) *perm.Query {
+	q := &perm.Query{Action: row.Action, Target: perm.TargetHost}
+	if row.Action == abi.ActSignal {
+		q.Target = perm.TargetProcess // itself
+	}
+	return q
 }
 
 // perform runs the handler on this goroutine.

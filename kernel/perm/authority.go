@@ -37,6 +37,9 @@ func (a *Authority) Who() *Principal { return &a.who }
 // Subject returns the credentials as they are now.
 func (a *Authority) Subject() *Subject { return a.state.Load().subject }
 
+// Bound reports whether there are policies at all: without, layer 3 need not be asked.
+func (a *Authority) Bound() bool { return a.state.Load().engine != nil }
+
 // Epoch numbers what the process may do: it is never 0 and grows with each change.
 // What was decided under an epoch holds while that is the epoch.
 func (a *Authority) Epoch() uint64 { return a.state.Load().epoch }

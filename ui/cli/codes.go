@@ -9,6 +9,7 @@ const (
 	CodeNeighbour   Code = "AGENTOS-OTHER-TOOL"
 	CodeNotYet      Code = "AGENTOS-NOT-YET"
 	CodeManifest    Code = "AGENTOS-MANIFEST"
+	CodePolicyFile  Code = "AGENTOS-POLICY-FILE"
 	CodeOutput      Code = "AGENTOS-OUTPUT-FILE"
 	CodeUnenforced  Code = "AGENTOS-UNENFORCED"
 	CodeTerminal    Code = "AGENTOS-NO-TERMINAL"
@@ -54,6 +55,7 @@ func codes() []codeRow {
 		{CodeNeighbour, "125", "A flag or command of a neighbouring tool was used.", "The message names the one that is meant."},
 		{CodeNotYet, "125", "The flag or command is planned but not part of this version.", "Leave it out; the message says what works today."},
 		{CodeManifest, "125", "A manifest could not be read, or has an error at the line and column given.", "docs/MANIFEST.md has the schema."},
+		{CodePolicyFile, "125", "A file of policies could not be read, or has an error at the line and column given.", "docs/POLICIES.md has the schema; `agentos policy check FILE` checks without running anything."},
 		{CodeOutput, "125", "A file named by --report or --events cannot be written.", "Name a path in a directory that you may write to."},
 		{"AGENTOS-GRANT", "125", "A path that was to be granted does not exist, cannot be opened, or may never be granted.", "The message names it; create it, or grant an existing directory above it."},
 		{CodeUnenforced, "125", "A limit or protection that was asked for cannot be enforced on this host or for this kind of program.", "Leave it out, or pass --best-effort; the report then says what was missing."},
@@ -91,6 +93,7 @@ func codes() []codeRow {
 		{"AGENTOS-DENIED-DENIED", "", "Layer 2: --deny covers the path.", "Take the --deny away."},
 		{"AGENTOS-DENIED-PROTECTED", "", "Layer 2: the file makes other programs run code, so that a write grant around it does not cover it.", "--unprotect PATH."},
 		{"AGENTOS-DENIED-HIDDEN", "", "Layer 2: the path exists on the host, and the program cannot see it.", "--read PATH."},
+		{"AGENTOS-DENIED-POLICY", "126", "Layer 3: a policy forbids it. As an exit status: it forbids the start of the program.", "The message names the policy, its file, and its line; no flag lifts it but leaving the policy out."},
 		{"AGENTOS-DENIED-LIMIT", "", "A limit refused the operation.", "The flag of that limit: --memory, --disk, --files, --output, --pids."},
 	}
 }

@@ -22,6 +22,8 @@ type runFlags struct {
 	env        []string        // KEY or KEY=VALUE
 	allow      []abi.Capability
 	unprotect  []string
+	policies   []string // FILE or builtin:NAME
+	denyPolicy bool     // --policy-default deny
 	listen     []string // ADDR:PORT
 	timeout    time.Duration
 	cpuTime    time.Duration
@@ -107,6 +109,8 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
 	fs.Var(many(&f.allow, "CAPABILITY", manifest.ParseCapability), "allow", "another capability, by its name in agentos syscalls")
 	fs.Var(many(&f.unprotect, "PATH", parsePath), "unprotect", "lift the protection of a path inside a write grant")
+	fs.Var(many(&f.policies, "FILE", parsePath), "policy", "policies in the Cedar language that bind the program, whatever is granted; or builtin:NAME (agentos policy list)")
+	fs.Var(one(&f.denyPolicy, "allow|deny", parsePolicyDefault), "policy-default", "what becomes of what no policy decides (default allow)")
 	fs.Var(one(&f.cwd, "PATH", manifest.ParseGuestPath), "cwd", "working directory, as the program sees it")
 	fs.Var(one(&f.timeout, "DURATION", manifest.ParseDuration), "timeout", "wall time, from creation (default none)")
 	fs.Var(one(&f.cpuTime, "DURATION", manifest.ParseDuration), "cpu-time", "processor time (default none)")
@@ -255,6 +259,10 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 	for _, c := range m.Allow {
 		sp.Allow = append(sp.Allow, c.V)
 	}
+	for _, p := range m.Policies {
+		sp.Policies = append(sp.Policies, agentos.Policy{Name: p.V})
+	}
+	sp.PolicyDefaultDeny = m.PolicyDeny.V
 	for _, p := range m.Unprotect {
 		sp.Unprotect = append(sp.Unprotect, p.V)
 	}
@@ -300,6 +308,15 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 		}
 		sp.Unprotect = append(sp.Unprotect, host)
 	}
+	for _, p := range f.policies {
+		if !strings.HasPrefix(p, builtinPolicy) {
+			var err error
+			if p, err = abs("--policy", p); err != nil {
+				return err
+			}
+		}
+		sp.Policies = append(sp.Policies, agentos.Policy{Name: p})
+	}
 	sp.Listen = append(sp.Listen, f.listen...)
 	for _, e := range f.env {
 		key, value, given := strings.Cut(e, "=")
@@ -331,6 +348,8 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 		"bare":        func() { sp.Bare = f.bare },
 		"toolchain":   func() { sp.Toolchain = f.toolchain },
 		"best-effort": func() { sp.BestEffort = f.bestEffort },
+
+		"policy-default": func() { sp.PolicyDefaultDeny = f.denyPolicy },
 	} {
 		if fs.Changed(name) {
 			lay()

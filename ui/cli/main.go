@@ -132,7 +132,7 @@ as its processes. A program has what it is granted and nothing else.`,
 	root.AddCommand(
 		inv.runCommand(), inv.demoCommand(),
 		inv.psCommand(), inv.killCommand(), inv.waitCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
-		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(),
+		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(),
 		inv.syscallsCommand(), inv.doctorCommand(), inv.versionCommand(), inv.completionCommand(root),
 	)
 	return root

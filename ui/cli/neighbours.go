@@ -80,7 +80,6 @@ func neighbours() []neighbour {
 		{Name: "workspace", Answer: "write --write PATH"}, {Name: "allow-path", Answer: "write --read PATH or --write PATH"},
 		// Ours, later.
 		{Name: "net", NotYet: true, Answer: network},
-		{Name: "policy", NotYet: true, Answer: "policies are not evaluated yet: use --read, --write, --deny, and --allow"},
 		{Name: "ask", NotYet: true, Answer: "what is not granted is refused and listed at the end, with the flag that grants it"},
 		{Name: "learn", NotYet: true, Answer: "the denials listed at the end of a run name the grants it wanted"},
 		{Name: "mode", NotYet: true, Answer: "it belongs to the native domain; WebAssembly programs are always mediated"},

@@ -28,6 +28,9 @@ func (inv *invocation) printPlan(p *agentos.Plan, asJSON bool) error {
 	if len(p.View) == 0 {
 		rows = append(rows, []string{"view", "nothing"})
 	}
+	for i, name := range p.Policy {
+		rows = append(rows, []string{first(i, "policies"), name})
+	}
 	for i, name := range p.Env {
 		rows = append(rows, []string{first(i, "environment"), name})
 	}

@@ -37,6 +37,9 @@ func printReport(w io.Writer, r *agentos.Report) error {
 	for i, v := range r.View {
 		rows = append(rows, []string{first(i, "view"), viewLine(&v)})
 	}
+	for i, p := range r.Policies {
+		rows = append(rows, []string{first(i, "policies"), p})
+	}
 	names := make([]string, 0, len(r.Enforcement))
 	for n := range r.Enforcement {
 		names = append(names, n)

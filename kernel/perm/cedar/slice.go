@@ -86,6 +86,27 @@ func (e *Engine) relevant(q *perm.Query) policies {
 	return s.everywhere
 }
 
+// Concerning names, in words, a policy that has a say in a question of which asks holds;
+// "" if there is none. A default of denial is one.
+func (e *Engine) Concerning(asks func(abi.Action, perm.Target) bool) string {
+	for action, ts := range targets {
+		for _, t := range ts {
+			if !asks(abi.Action(action), t) {
+				continue
+			}
+			if !e.open {
+				return "what no policy permits is refused"
+			}
+			for _, p := range e.all {
+				if applies((*ast.Policy)(p.AST()), question{abi.Action(action), t}) {
+					return p.label
+				}
+			}
+		}
+	}
+	return ""
+}
+
 // applies reports whether the scope of a policy leaves room for a question.
 func applies(p *ast.Policy, q question) bool {
 	action := actionOf(q.action)
