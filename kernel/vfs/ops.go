@@ -380,6 +380,9 @@ func (ns *Namespace) Link(a Access, oldBase *Base, oldPath string, follow bool, 
 	if s.mount != t.w.top().mount || !s.own && s.from == nil {
 		return abi.EXDEV
 	}
+	if errno := t.w.moved(s.node, typ, s.path, t.path); errno != abi.OK {
+		return errno
+	}
 	return t.dir.Link(t.last.name, s.node)
 }
 
@@ -436,6 +439,9 @@ func (ns *Namespace) Rename(a Access, oldBase *Base, oldPath string, newBase *Ba
 	}
 	if from.w.top().mount != to.w.top().mount {
 		return abi.EXDEV
+	}
+	if errno := from.goes(&to, typ); errno != abi.OK {
+		return errno
 	}
 	return from.dir.Rename(from.last.name, to.w.top().node, to.last.name)
 }

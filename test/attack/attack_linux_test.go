@@ -26,6 +26,7 @@ type attempt struct {
 	name, tries string
 	grants      []string // "write data", "read data:/d", "deny data/secret"; paths are beneath the tree
 	unprotect   []string
+	policy      string                         // in the Cedar language, or builtin:NAME
 	host        func(t testing.TB, top string) // prepares the tree
 	calls       []string                       // TOP stands for the tree, STATE for the state directory
 	// answers are the errors, a word for each call: OK, EPERM, "EPERM|ENOENT" for
@@ -47,7 +48,7 @@ type class struct {
 }
 
 func classes() []class {
-	return []class{traversal, symlinks, hardLinks, renames, protected, denies, nodes, descriptors, memory, overlays, tells}
+	return []class{traversal, symlinks, hardLinks, renames, protected, denies, policies, nodes, descriptors, memory, overlays, tells}
 }
 
 // house is what the attempts share: a kernel and the guest.
@@ -117,6 +118,12 @@ func (h *house) guarded(t testing.TB, a *attempt, top string) outcome {
 	for _, g := range a.grants {
 		spec.Grants = append(spec.Grants, grant(t, top, g))
 	}
+	switch {
+	case strings.HasPrefix(a.policy, "builtin:"):
+		spec.Policies = []agentos.Policy{{Name: a.policy}}
+	case a.policy != "":
+		spec.Policies = []agentos.Policy{{Name: "attack.cedar", Text: []byte(a.policy)}}
+	}
 	for _, u := range a.unprotect {
 		spec.Unprotect = append(spec.Unprotect, filepath.Join(top, u))
 	}
@@ -157,7 +164,7 @@ func (h *house) holds(t *testing.T, a *attempt) {
 		t.Errorf("the secret came out:\n%s", o.out)
 	}
 	if o.before != o.after {
-		t.Errorf("changed, before:\n%safter:\n%s", o.before, o.after)
+		t.Errorf("changed:\n%s", differing(o.before, o.after))
 	}
 	want := strings.Fields(a.answers)
 	if len(want) != len(a.calls) {
@@ -176,6 +183,22 @@ func (h *house) holds(t *testing.T, a *attempt) {
 	if p := h.guarded(t, a, other); !same(t, o.answers, p.answers, top, other) {
 		t.Errorf("with it:    %q\nwithout it: %q", o.answers, p.answers)
 	}
+}
+
+// differing are the lines that are in one digest only.
+func differing(before, after string) string {
+	var b strings.Builder
+	for l := range strings.Lines(before) {
+		if !strings.Contains(after, l) {
+			b.WriteString("- " + l)
+		}
+	}
+	for l := range strings.Lines(after) {
+		if !strings.Contains(before, l) {
+			b.WriteString("+ " + l)
+		}
+	}
+	return b.String()
 }
 
 // same compares answers in which the trees' own names may stand.

@@ -113,7 +113,7 @@ func TestFlips(t *testing.T) {
 				t.Errorf("the secret came out:\n%s", out)
 			}
 			if after := digest(t, top, keep); before != after {
-				t.Errorf("changed, before:\n%safter:\n%s", before, after)
+				t.Errorf("changed:\n%s", differing(before, after))
 			}
 			if now := entries(t, top); now != names {
 				t.Errorf("outside there is now %s, before %s", now, names)
