@@ -11,14 +11,16 @@ func (a *Authority) Policed() bool { return a.state.Load().engine != nil }
 
 // Moved decides on giving the object at one canonical path another. Policies go by
 // paths: what one forbids at the old path and allows at the new would be had by moving
-// it, and what may not be made at the new path may not come there either. The other
-// layers need no such question, since what they stand on does not move.
+// it, and what may not be made or written at the new path may not come there either. The
+// other layers need no such question, since what they stand on does not move.
 func (a *Authority) Moved(from, to string) Decision {
 	if !a.Policed() {
 		return Decision{Allow: true}
 	}
-	if d := a.File(abi.ActCreate, to); !d.Allow {
-		return d
+	for _, act := range []abi.Action{abi.ActCreate, abi.ActWrite} {
+		if d := a.File(act, to); !d.Allow {
+			return d
+		}
 	}
 	for _, act := range keeps {
 		d := a.File(act, from)

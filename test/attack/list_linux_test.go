@@ -39,6 +39,10 @@ func TestList(t *testing.T) {
 	for _, d := range duels {
 		row("timing", d.name, d.tries)
 	}
+	head("poison")
+	for _, p := range poisons {
+		row("poison", p.name, p.tries)
+	}
 	if n < least {
 		t.Errorf("%d attempts, want at least %d", n, least)
 	}
