@@ -44,6 +44,8 @@ type Kernel struct {
 	degraded  []string
 	enforced  map[string]string // what stands behind each protection here
 
+	family sync.Mutex // held while what processes within others may do is compared and changed
+
 	mu     sync.Mutex
 	closed bool           // guarded by mu
 	runs   sync.WaitGroup // added to under mu while not closed; one for each run until its report is written

@@ -52,16 +52,16 @@ func TestDecisionCacheChangesNothing(t *testing.T) {
 	}{
 		{"write", func(dir string) []agentos.Grant {
 			return []agentos.Grant{{Kind: agentos.GrantWrite, Host: dir, Guest: "/w"}, {Host: dir + "/ro", Guest: "/w/ro"}, {Kind: agentos.GrantDeny, Host: dir + "/secret"}}
-		}, []string{"insist", "/w", "/tmp", "/w/ro", "/nowhere"}},
+		}, []string{"repeat", "/w", "/tmp", "/w/ro", "/nowhere"}},
 		{"read", func(dir string) []agentos.Grant {
 			return []agentos.Grant{{Host: dir, Guest: "/w"}, {Kind: agentos.GrantDeny, Host: dir + "/secret"}}
-		}, []string{"insist", "/w", "/", "/w/.."}},
+		}, []string{"repeat", "/w", "/", "/w/.."}},
 		{"twice", func(dir string) []agentos.Grant {
 			return []agentos.Grant{{Kind: agentos.GrantWrite, Host: dir, Guest: "/w"}, {Host: dir, Guest: "/again"}, {Kind: agentos.GrantDeny, Host: dir + "/secret"}}
-		}, []string{"insist", "/w", "/again"}},
+		}, []string{"repeat", "/w", "/again"}},
 		{"overlay", func(dir string) []agentos.Grant {
 			return []agentos.Grant{{Kind: agentos.GrantOverlay, Host: dir, Guest: "/w"}, {Kind: agentos.GrantDeny, Host: dir + "/secret"}}
-		}, []string{"insist", "/w"}},
+		}, []string{"repeat", "/w"}},
 		{"everything", func(dir string) []agentos.Grant {
 			return []agentos.Grant{{Kind: agentos.GrantWrite, Host: dir, Guest: "/w"}}
 		}, []string{"everything", "/tmp", "/w"}},
@@ -120,7 +120,7 @@ func TestDecisionCacheChangesNothing(t *testing.T) {
 					}
 				}
 			}
-			if s.args[0] == "insist" && (!strings.Contains(want, "<nil>") || strings.Count(want, `"event"`) < 5) {
+			if s.args[0] == "repeat" && (!strings.Contains(want, "<nil>") || strings.Count(want, `"event"`) < 5) {
 				t.Errorf("the scenario tries too little: %s", want)
 			}
 		})

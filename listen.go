@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	knet "github.com/agentos-kernel/agentos/kernel/net"
+	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
 
@@ -84,4 +86,25 @@ func listenFDs(first, n int) string {
 		fds[i] = strconv.Itoa(first + i)
 	}
 	return listenVariable + "=" + strings.Join(fds, ",")
+}
+
+// listenScopes is what it takes to listen on an address. For a name it is nothing:
+// where that leads is not known before it is resolved.
+func listenScopes(address string) (out []perm.Scope) {
+	ap, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return nil
+	}
+	lo, hi := ap.Port(), ap.Port()
+	if lo == 0 { // any that is free
+		lo, hi = 0, 1<<16-1
+	}
+	if a := ap.Addr(); !a.IsUnspecified() {
+		return append(out, perm.Listen(netip.PrefixFrom(a, a.BitLen()), lo, hi))
+	}
+	out = append(out, perm.Listen(netip.PrefixFrom(netip.IPv4Unspecified(), 0), lo, hi))
+	if ap.Addr().Is6() {
+		out = append(out, perm.Listen(netip.PrefixFrom(netip.IPv6Unspecified(), 0), lo, hi))
+	}
+	return out
 }

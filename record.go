@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/agentos-kernel/agentos/internal/control"
@@ -108,6 +109,37 @@ func (h handler) Kill(pid abi.PID) error {
 	return ended(h.p.Kill())
 }
 
+// Change gives or takes grants.
+func (h handler) Change(ctx context.Context, r control.Request) ([]byte, error) {
+	grants := make([]Grant, len(r.Grants))
+	for i, g := range r.Grants {
+		grants[i] = Grant{Host: g.Host, Guest: g.Guest}
+		switch g.Kind {
+		case control.KindWrite:
+			grants[i].Kind = GrantWrite
+		case control.KindAllow:
+			grants[i].Kind = GrantAllow
+			grants[i].Capability, _ = abi.ParseCapability(g.Capability) // the request was checked
+		}
+	}
+	var change *LiveChange
+	var err error
+	if r.Op == control.OpRevoke {
+		change, err = h.p.Revoke(ctx, RevokeOptions{Hard: r.Hard, KeepOpen: r.Keep}, grants...)
+	} else {
+		change, err = h.p.Grant(ctx, grants...)
+	}
+	var se *StartError
+	if errors.As(err, &se) {
+		err = &control.Error{Code: se.Code, Message: se.Problem, Where: se.Where, Fix: se.Fix}
+	}
+	if change == nil {
+		return nil, ended(err)
+	}
+	body, jerr := json.Marshal(change)
+	return body, errors.Join(ended(err), jerr)
+}
+
 // ended gives ErrEnded its error number on the wire.
 func ended(err error) error {
 	if errors.Is(err, ErrEnded) {
@@ -136,6 +168,7 @@ func (p *Process) finish() {
 	defer p.k.runs.Done()
 	defer close(p.done)
 	<-p.p.DeadC()
+	p.leaveFamily()
 	var errs []error
 	if p.unsubscribe != nil {
 		errs = append(errs, wrap("events", p.unsubscribe()))
@@ -211,7 +244,7 @@ func (p *Process) makeReport() *Report {
 			ResourcesFreed: sum.Freed.Count, BytesFreed: sum.Freed.Bytes, ByType: map[string]uint64{},
 			DurationUS: sum.Duration.Microseconds(), Errors: sum.Errors,
 		},
-		View:        append(p.view.entries(), listenEntries(&p.spec, p.listening)...),
+		View:        slices.Concat(p.view.entries(), listenEntries(&p.spec, p.listening), p.liveEntries()),
 		Enforcement: p.enforcement(),
 		Captured:    p.captured,
 		Degraded:    append(append(p.k.Degraded(), p.k.missing(&p.spec, p.domain)...), p.missing...),

@@ -37,6 +37,11 @@ type Spec struct {
 	Bare              bool // without what every program has unasked
 	Toolchain         bool // grants reading of the installation that a native program belongs to
 
+	// Within, if not nil, is a process of the same kernel that this one must have no
+	// more than: of files, variables, listeners, and other capabilities. What is more is
+	// refused, and what is revoked there is revoked here.
+	Within *Process
+
 	Limits    Limits
 	KillAfter time.Duration // grace between TERM and KILL; 0 is 2 s
 
@@ -66,9 +71,10 @@ const (
 	GrantWrite
 	GrantDeny
 	GrantOverlay // reading passes through; writes are captured and reach the host only when they are committed
+	GrantAllow   // a capability that is not of paths
 )
 
-var grantFlags = [...]string{"--read", "--write", "--deny", "--overlay"}
+var grantFlags = [...]string{"--read", "--write", "--deny", "--overlay", "--allow"}
 
 // Flag returns the command-line flag that gives k.
 func (k GrantKind) Flag() string {
@@ -89,6 +95,8 @@ type Grant struct {
 	// it is given here.
 	Guest  string
 	Source string // where it was asked for: "flag", "manifest:12"; for reports
+
+	Capability abi.Capability // of GrantAllow, which has neither Host nor Guest
 }
 
 // Limits bound a run. Zero means the default that the field names.

@@ -39,8 +39,7 @@ type Process struct {
 	view    *view
 	denied  *perm.Denials
 
-	authority *perm.Authority
-	policies  *cedar.Engine // nil for none
+	policies *cedar.Engine // nil for none
 
 	// Set before the program can run; nil where there is none.
 	record      *statedir.Run
@@ -48,7 +47,10 @@ type Process struct {
 	unsubscribe func() error // ends the subscription to events
 	missing     []string     // what the run goes without
 	listening   []string     // set while the process is initialized
-	captured    int          // changes that its overlays hold; set when it is dead
+	changes     changes      // made while it runs
+	authority   *perm.Authority
+	children    map[*Process]bool // started within it, while they live; guarded by k.family
+	captured    int               // changes that its overlays hold; set when it is dead
 
 	reported chan struct{} // closed when report is there
 	done     chan struct{} // closed when nothing of the run is left
@@ -125,7 +127,7 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
-	p.authority, p.policies = authority, engine
+	p.policies = engine
 	ks := kernel.Spec{
 		Program:   spec.Program,
 		Domain:    domain,
@@ -144,7 +146,12 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if domain == "native" {
 		p.native(&ks)
 	}
-	if _, err = k.kernel.Create(ks); err != nil {
+	p.authority = ks.Authority
+	if err := p.within(func() error { _, err := k.kernel.Create(ks); return err }); err != nil {
+		var se *StartError
+		if errors.As(err, &se) {
+			return nil, errors.Join(err, p.dropRecord())
+		}
 		return nil, errors.Join(refuse("SETUP", spec.Program, err.Error(), "", err), p.dropRecord())
 	}
 	return p, nil

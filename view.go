@@ -61,6 +61,7 @@ type mount struct {
 	overlay int
 	make    func(*limit.Account) vfs.FileSystem
 	source  string
+	fs      *hostfs.FS // once it is mounted; the namespace owns it
 }
 
 // resolve turns the grants of a spec into a view. Errors are *StartErrors.
@@ -68,6 +69,10 @@ func (k *Kernel) resolve(spec *Spec, domain string) (*view, error) {
 	v := new(view)
 	v.hidden = append(v.hidden, k.hidden...)
 	for _, g := range spec.Grants {
+		if g.Kind == GrantAllow {
+			spec.Allow = append(slices.Clip(spec.Allow), g.Capability)
+			continue
+		}
 		if err := v.grant(g); err != nil {
 			return nil, err
 		}
@@ -430,8 +435,12 @@ func foldsCase() bool { return runtime.GOOS == "darwin" }
 // build mounts the view for a process.
 func (v *view) build(p *proc.Process) (*vfs.Namespace, error) {
 	ns := vfs.NewNamespace(vfs.Options{FoldCase: foldsCase()})
-	for _, m := range v.mounts {
-		fs, err := v.open(p, m)
+	for i := range v.mounts {
+		m := &v.mounts[i]
+		fs, err := v.open(p, *m)
+		if host, ok := fs.(*hostfs.FS); ok {
+			m.fs = host
+		}
 		if err == nil {
 			err = ns.Mount(m.guest, fs)
 		}

@@ -120,12 +120,13 @@ func (descriptorOwner) open(p *Process) error {
 			return err
 		}
 	}
+	epoch := p.Authority().Epoch()
 	for _, pre := range p.spec.Preopens {
 		file, errno := p.NS().OpenDir(pre.Path)
 		if errno != abi.OK {
 			return fmt.Errorf("pre-open %s: %w", pre.Path, errno)
 		}
-		if err := install("pre-open "+pre.Path, proc.Descriptor{File: file, Base: file.Base(), Preopen: pre.Name, Rights: ^uint64(0), Inherit: ^uint64(0)}); err != nil {
+		if err := install("pre-open "+pre.Path, proc.Descriptor{File: file, Base: file.Base(), Preopen: pre.Name, Rights: ^uint64(0), Inherit: ^uint64(0), Epoch: epoch}); err != nil {
 			return err
 		}
 	}

@@ -83,6 +83,17 @@ func (c *Client) Wait(ctx context.Context) ([]byte, error) {
 	return r.Report, nil
 }
 
+// Change asks for OpGrant or OpRevoke, and returns what became of
+// it, one JSON document. It may be there beside an *Error, which says why nothing was
+// done.
+func (c *Client) Change(ctx context.Context, req Request) ([]byte, error) {
+	r, err := c.call(ctx, req)
+	if err == nil && len(r.Change) == 0 {
+		return nil, errors.New("the answer holds no change")
+	}
+	return r.Change, err
+}
+
 // call sends one request and returns its final response.
 func (c *Client) call(ctx context.Context, req Request) (Response, error) {
 	c.mu.Lock()
@@ -103,7 +114,7 @@ func (c *Client) call(ctx context.Context, req Request) (Response, error) {
 		return Response{}, err
 	}
 	if resp.Error != nil {
-		return Response{}, resp.Error
+		return Response{Change: resp.Change}, resp.Error
 	}
 	return resp, nil
 }

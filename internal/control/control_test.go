@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,16 @@ func (r *run) Kill(pid abi.PID) error {
 	}
 	r.record(fmt.Sprintf("kill %d", pid))
 	return nil
+}
+
+func (r *run) Change(_ context.Context, q Request) ([]byte, error) {
+	for _, g := range q.Grants {
+		r.record(fmt.Sprintf("%s %s %s%s%s hard %t", q.Op, g.Kind, g.Host, g.Guest, g.Capability, q.Hard))
+		if g.Host == "/none" {
+			return []byte(`{"version":1,"applied":false}`), &Error{Code: "AGENTOS-X", Message: "no", Where: "/none", Fix: "do"}
+		}
+	}
+	return []byte(`{"version":1,"applied":true}`), nil
 }
 
 func (r *run) Wait(ctx context.Context) ([]byte, error) {
@@ -137,6 +148,29 @@ func TestStatusAndKill(t *testing.T) {
 	}
 	if got := strings.Join(r.calls, ", "); got != "signal 0 TERM, kill 3" {
 		t.Errorf("the handler saw %s", got)
+	}
+}
+
+func TestChange(t *testing.T) {
+	r := newRun()
+	_, path := start(t, r)
+	c := dial(t, path)
+	long := "/" + strings.Repeat("x", 4000)
+	body, err := c.Change(t.Context(), Request{Op: OpGrant, Grants: []Grant{{Kind: KindRead, Host: "/a", Guest: "/b"}, {Kind: KindAllow, Capability: "info"}, {Kind: KindWrite, Host: long}}})
+	if err != nil || string(body) != `{"version":1,"applied":true}` {
+		t.Errorf("Change = %s, %v", body, err)
+	}
+	body, err = c.Change(t.Context(), Request{Op: OpRevoke, Hard: true, Grants: []Grant{{Kind: KindWrite, Host: "/none"}}})
+	var e *Error
+	if !errors.As(err, &e) || *e != (Error{Code: "AGENTOS-X", Message: "no", Where: "/none", Fix: "do"}) || string(body) != `{"version":1,"applied":false}` {
+		t.Errorf("a change that was refused = %s, %+v", body, err)
+	}
+	want := "grant read /a/b hard false, grant allow info hard false, grant write " + long + " hard false, revoke write /none hard true"
+	if got := strings.Join(r.calls, ", "); got != want {
+		t.Errorf("the handler saw %s", got)
+	}
+	if _, err := c.Status(t.Context()); err != nil {
+		t.Errorf("the connection is of no use after a refusal: %v", err)
 	}
 }
 
@@ -316,6 +350,21 @@ func TestBadRequests(t *testing.T) {
 		{`{"version":1,"op":"kill","force":true,"pid":-1}`, CodeBadRequest},
 		{`{"version":1,"op":"kill","force":true,"pid":4294967296}`, CodeBadRequest},
 		{`{"version":1,"op":"kill","force":true,"gently":true}`, CodeBadRequest},
+		{`{"version":1,"op":"kill","force":true,"hard":true}`, CodeBadRequest},
+		{`{"version":1,"op":"status","grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant"}`, CodeBadRequest},
+		{`{"version":1,"op":"wait","keep":true}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","keep":true,"grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","hard":true,"grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","pid":3,"grants":[{"kind":"read","host":"/a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","grants":[{"kind":"deny","host":"/a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","grants":[{"kind":"read","host":"a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","grants":[{"kind":"read","host":"/a\u0000"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","grants":[{"kind":"read"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"grant","grants":[{"kind":"read","host":"/a","capability":"info"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"revoke","grants":[{"kind":"allow","capability":"fly"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"revoke","grants":[{"kind":"allow","capability":"info","host":"/a"}]}`, CodeBadRequest},
+		{`{"version":1,"op":"revoke","grants":[` + strings.Repeat(`{"kind":"read","host":"/a"},`, maxGrants) + `{"kind":"read","host":"/a"}]}`, CodeBadRequest},
 	} {
 		got, eof := raw(t, path, tt.line+"\n"+`{"version":1,"op":"status"}`+"\n", 2)
 		if eof || got[0].Error == nil || got[0].Error.Code != tt.code || got[0].Error.Message == "" {
@@ -469,7 +518,7 @@ func FuzzDecodeRequest(f *testing.F) {
 			if !errors.As(err, &e) || e.Code == "" || e.Message == "" {
 				t.Fatalf("untyped error %v", err)
 			}
-			if r != (Request{}) {
+			if !reflect.DeepEqual(r, Request{}) {
 				t.Fatalf("a refused request came back: %+v", r)
 			}
 			if _, err := json.Marshal(e); err != nil {
@@ -482,7 +531,7 @@ func FuzzDecodeRequest(f *testing.F) {
 			t.Fatal(err)
 		}
 		r2, err := DecodeRequest(again[:len(again)-1])
-		if err != nil || r2 != r {
+		if err != nil || !reflect.DeepEqual(r2, r) {
 			t.Fatalf("%+v came back as %+v, %v", r, r2, err)
 		}
 		if r.Op == OpKill {

@@ -22,6 +22,9 @@ type Handler interface {
 	Signal(pid abi.PID, sig abi.Signal) error
 	// Kill ends a process of the run whatever it does. It does not wait.
 	Kill(pid abi.PID) error
+	// Change gives the run the grants of r or takes them, and returns what became
+	// of it, one JSON document, which may be there beside an error.
+	Change(ctx context.Context, r Request) ([]byte, error)
 	// Wait returns the run's report, one JSON document, when the run has ended.
 	// It returns an error when ctx is done first. If the report is there, it
 	// returns it even when ctx is done.
@@ -224,6 +227,8 @@ func (s *Server) answer(req Request) (resp Response) {
 			st.Processes = []Process{}
 		}
 		resp.Status = &st
+	case req.Op == OpGrant || req.Op == OpRevoke:
+		resp.Change, err = s.handler.Change(s.ctx, req)
 	case req.Force:
 		err = s.handler.Kill(req.PID)
 	default:

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"path"
+	"strings"
 	"time"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
@@ -18,7 +20,7 @@ const Version = 1
 
 // Sizes in bytes, the newline included.
 const (
-	MaxRequest  = 4 << 10
+	MaxRequest  = 64 << 10 // what a change names are paths, which may be long
 	MaxResponse = 65 << 20 // a report and its envelope
 )
 
@@ -30,6 +32,8 @@ const (
 	OpStatus Op = "status" // → one response with Status
 	OpKill   Op = "kill"   // Signal or Force → one empty response
 	OpWait   Op = "wait"   // → one response with Waiting, later one with Report
+	OpGrant  Op = "grant"  // Grants → one response with Change
+	OpRevoke Op = "revoke" // Grants, Hard → one response with Change, and Error beside it if nothing was done
 )
 
 // Request is one line from a client.
@@ -39,16 +43,64 @@ type Request struct {
 	PID     abi.PID `json:"pid,omitempty"`    // of OpKill; 0 is the run's first process
 	Signal  string  `json:"signal,omitempty"` // of OpKill: a name without SIG
 	Force   bool    `json:"force,omitempty"`  // of OpKill: end it, whatever it does
+	Grants  []Grant `json:"grants,omitempty"` // of OpGrant and OpRevoke
+	Hard    bool    `json:"hard,omitempty"`   // of OpRevoke: end it where it cannot be taken otherwise
+	Keep    bool    `json:"keep,omitempty"`   // of OpRevoke: open descriptors keep what they have
+}
+
+// Grant is one path or capability of a change.
+type Grant struct {
+	Kind       string `json:"kind"`            // read, write, allow
+	Host       string `json:"host,omitempty"`  // absolute
+	Guest      string `json:"guest,omitempty"` // absolute
+	Capability string `json:"capability,omitempty"`
+}
+
+// The kinds of a [Grant].
+const (
+	KindRead  = "read"
+	KindWrite = "write"
+	KindAllow = "allow"
+)
+
+// maxGrants bounds the grants of one change.
+const maxGrants = 64
+
+// check says what is wrong with g, "" if nothing is.
+func (g *Grant) check() string {
+	switch g.Kind {
+	case KindRead, KindWrite:
+		switch {
+		case g.Capability != "":
+			return "a path has no capability"
+		case g.Host == "" && g.Guest == "":
+			return "a grant names no path"
+		}
+		for _, p := range [...]string{g.Host, g.Guest} {
+			if p != "" && !path.IsAbs(p) || strings.IndexByte(p, 0) >= 0 {
+				return fmt.Sprintf("the path %.40q is not absolute", p)
+			}
+		}
+		return ""
+	case KindAllow:
+		if _, ok := abi.ParseCapability(g.Capability); !ok || g.Host != "" || g.Guest != "" {
+			return fmt.Sprintf("%.40q is no capability", g.Capability)
+		}
+		return ""
+	}
+	return fmt.Sprintf("there is no grant of kind %.20q", g.Kind)
 }
 
 // Response is one line from a server. Exactly one of its parts is set besides
-// Version, or none for an operation that is merely done.
+// Version, or none for an operation that is merely done; only a Change that was
+// refused may have both an Error and what it would have been.
 type Response struct {
 	Version int             `json:"version"`
 	Error   *Error          `json:"error,omitempty"`
 	Status  *Status         `json:"status,omitempty"`
 	Waiting bool            `json:"waiting,omitempty"`
 	Report  json.RawMessage `json:"report,omitempty"`
+	Change  json.RawMessage `json:"change,omitempty"` // what became of it
 }
 
 // Status is what a live kernel says of a run.
@@ -90,6 +142,8 @@ const (
 type Error struct {
 	Code    string `json:"code"`
 	Message string `json:"message"`
+	Where   string `json:"where,omitempty"` // what the message is about
+	Fix     string `json:"fix,omitempty"`   // what to do
 }
 
 // Error returns the message.
@@ -138,7 +192,7 @@ func DecodeRequest(line []byte) (Request, error) {
 		return Request{}, &Error{Code: CodeVersion, Message: fmt.Sprintf("the request has version %d, the kernel of this run speaks %d", head.Version, Version)}
 	}
 	switch head.Op {
-	case OpStatus, OpKill, OpWait:
+	case OpStatus, OpKill, OpWait, OpGrant, OpRevoke:
 	default:
 		return Request{}, &Error{Code: CodeUnsupported, Message: fmt.Sprintf("the kernel of this run does not know the operation %.40q", head.Op)}
 	}
@@ -150,6 +204,21 @@ func DecodeRequest(line []byte) (Request, error) {
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return bad("something follows the request")
+	}
+	if change := r.Op == OpGrant || r.Op == OpRevoke; change || len(r.Grants) > 0 || r.Hard || r.Keep {
+		switch {
+		case !change:
+			return bad("grants, hard, and keep belong to %q and %q only", OpGrant, OpRevoke)
+		case (r.Hard || r.Keep) && r.Op != OpRevoke:
+			return bad("hard and keep belong to %q only", OpRevoke)
+		case len(r.Grants) == 0 || len(r.Grants) > maxGrants:
+			return bad("%q takes from 1 to %d grants", r.Op, maxGrants)
+		}
+		for i := range r.Grants {
+			if problem := r.Grants[i].check(); problem != "" {
+				return bad("%s", problem)
+			}
+		}
 	}
 	if r.Op != OpKill {
 		if r.PID != 0 || r.Signal != "" || r.Force {

@@ -42,6 +42,7 @@ const (
 	KindHidden
 	KindGrant
 	KindLimit
+	KindRevoke
 
 	KindMemoryGrow
 	KindMemoryFree
@@ -147,11 +148,12 @@ var kindTable = [endKind - firstKind]Info{
 	KindCleanupFailed - firstKind: {"cleanup_failed", Lifecycle, num("freed"), num("bytes"), Text{"resource", Path}, Text{"error", Prose}},
 	KindDenial - firstKind:        {"denial", Security, symbol[abi.Sysno]("syscall"), symbol[abi.Layer]("layer"), Text{"path", Path}, Text{"rule", Prose}},
 	KindHidden - firstKind:        {"hidden", Security, symbol[abi.Sysno]("syscall"), symbol[abi.Layer]("layer"), Text{"path", Path}, Text{"rule", Prose}},
-	KindGrant - firstKind:         {"grant", Security, symbol[abi.Capability]("capability"), Number{}, Text{"path", Path}, Text{"source", Path}},
+	KindGrant - firstKind:         {"grant", Security, symbol[abi.Capability]("capability"), Number{}, Text{"path", Path}, Text{"change", Prose}},
+	KindRevoke - firstKind:        {"revoke", Security, symbol[abi.Capability]("capability"), Number{}, Text{"path", Path}, Text{"change", Prose}},
 	KindLimit - firstKind:         {"limit_refused", Security, symbol[abi.Limit]("limit"), num("asked"), Text{"detail", Prose}, Text{}},
 	KindMemoryGrow - firstKind:    {"memory_grow", Bulk, num("bytes"), num("was"), Text{}, Text{}},
 	KindMemoryFree - firstKind:    {"memory_free", Bulk, num("bytes"), Number{}, Text{}, Text{}},
-	KindMount - firstKind:         {"mount", Lifecycle, Number{}, Number{}, Text{"path", Path}, Text{"source", Path}},
+	KindMount - firstKind:         {"mount", Lifecycle, Number{}, Number{}, Text{"path", Path}, Text{"change", Prose}},
 	KindCompile - firstKind:       {"compile", Lifecycle, num("bytes"), num("cached"), Text{"program", Path}, Text{"error", Prose}},
 	KindSlice - firstKind:         {"slice", Bulk, num("fuel"), Number{}, Text{}, Text{}},
 	KindBlock - firstKind:         {"block", Bulk, num("fuel"), Number{}, Text{}, Text{}},

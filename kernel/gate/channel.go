@@ -74,6 +74,7 @@ func (g *Gate) onChannel(c *abi.Call) abi.Status {
 	f.Ref()
 	g.channel = true
 	g.watch([]Watched{{f, kind}})
+	g.p.Leave()
 	return abi.Blocked
 }
 

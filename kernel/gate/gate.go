@@ -95,8 +95,9 @@ type Gate struct {
 	lease  Lease  // nil sends every call that may wait to a worker
 	// answered says that the call was performed and only its slice given up.
 	answered bool
-	channel  bool // the call waits for its channel
-	moved    int  // bytes that it has moved so far
+	epoch    uint64 // that the call is decided under
+	channel  bool   // the call waits for its channel
+	moved    int    // bytes that it has moved so far
 
 	watches []watch // changed on the vCPU, and at last by the release
 
@@ -143,17 +144,8 @@ func (g *Gate) Call(c *abi.Call) abi.Status {
 	} else {
 		g.start = 0
 	}
-	if !p.Subject().Allows(row.Capability) {
-		p.SetCall(c)
-		c.Errno = p.Deny(p.Subject().Capability(row), c.Path, "")
+	if !g.enter(row, c) {
 		return g.done(c)
-	}
-	if asked[row.Action] && p.Authority().Bound() {
-		if d := p.Authority().Ask(hostQuery(row)); !d.Allow {
-			p.SetCall(c)
-			c.Errno = p.Deny(d, c.Path, "")
-			return g.done(c)
-		}
 	}
 	if c.Need|c.Need2 != 0 && g.lacks(row, c) {
 		c.Errno = c.Lack
@@ -186,6 +178,36 @@ func hostQuery(row *abi.Row) *perm.Query {
 	return q
 }
 
+// enter begins to serve c: it asks layer 1, policies on what is no file, and whether the
+// descriptor is still good for the call. It reports false if c is refused. Whoever
+// returns without done leaves.
+func (g *Gate) enter(row *abi.Row, c *abi.Call) bool {
+	p := g.p
+	g.epoch = p.Enter()
+	if c.Errno = admit(p, row, c, g.epoch); c.Errno == abi.OK {
+		return true
+	}
+	return false
+}
+
+// admit asks what enter asks. A poll has its descriptors in a list, and asks for each.
+func admit(p *proc.Process, row *abi.Row, c *abi.Call, epoch uint64) abi.Errno {
+	if !p.Subject().Allows(row.Capability) {
+		p.SetCall(c)
+		return p.Deny(p.Subject().Capability(row), c.Path, "")
+	}
+	if asked[row.Action] && p.Authority().Bound() {
+		if d := p.Authority().Ask(hostQuery(row)); !d.Allow {
+			p.SetCall(c)
+			return p.Deny(d, c.Path, "")
+		}
+	}
+	if row.Touches == abi.ObjDescriptor && c.Nr != abi.SysPoll && !p.FDs().Fresh(c.FD, epoch) {
+		return p.Recheck(c, c.FD, epoch)
+	}
+	return abi.OK
+}
+
 // perform runs the handler on this goroutine.
 func (g *Gate) perform(c *abi.Call) {
 	defer g.recovered(c)
@@ -208,8 +230,9 @@ func panicked(s *Shared, p *proc.Process, c *abi.Call, r any) {
 	}
 }
 
-// done emits the event of a finished call.
+// done ends the serving of a finished call and emits its event.
 func (g *Gate) done(c *abi.Call) abi.Status {
+	g.p.Leave()
 	if g.start != 0 {
 		g.emit(c)
 	}
@@ -325,6 +348,7 @@ func (g *Gate) here(c *abi.Call) abi.Status {
 		return g.done(c)
 	}
 	g.answered = true
+	g.p.Leave()
 	g.p.Wake()
 	return abi.Blocked
 }
@@ -362,17 +386,60 @@ func (g *Gate) Continue(c *abi.Call) abi.Status {
 	if g.p.Killed() {
 		return abi.Killed
 	}
+	if g.job != nil {
+		return g.collect(c)
+	}
+	row := c.Nr.Row()
 	if g.answered {
 		g.answered = false
+		g.deliver(row, c, g.epoch)
+		return g.done(c)
+	}
+	if !g.enter(row, c) {
+		g.unwatch()
+		g.channel = false
+		if g.timer != nil {
+			g.timer.Stop()
+		}
 		return g.done(c)
 	}
 	if g.channel {
 		return g.onChannel(c)
 	}
-	if g.job != nil {
-		return g.collect(c)
-	}
 	return g.wait(c)
+}
+
+// deliver takes back what a call has found out that was answered under an epoch, if
+// what the process may do has become less since and the call would be refused now.
+// What it has done is done, and it is told of that.
+func (g *Gate) deliver(row *abi.Row, c *abi.Call, epoch uint64) {
+	p := g.p
+	now := p.Enter()
+	if now == epoch || !tells(c.Nr) {
+		return
+	}
+	errno := admit(p, row, c, now)
+	if errno == abi.OK && row.Touches != abi.ObjDescriptor {
+		errno = p.Reconsider(c)
+	}
+	if errno == abi.OK {
+		return
+	}
+	if c.Nr == abi.SysOpen && c.Errno == abi.OK {
+		if d, e := p.FDs().Remove(abi.FD(c.Ret)); e == abi.OK {
+			_ = d.File.Unref() // nothing was done with it
+		}
+	}
+	c.Errno, c.Ret, c.Link, c.Ents, c.Stat = errno, 0, "", nil, abi.Stat{}
+}
+
+// tells reports whether the answer of an operation tells something of a file.
+func tells(nr abi.Sysno) bool {
+	switch nr {
+	case abi.SysRead, abi.SysPread, abi.SysReaddir, abi.SysFstat, abi.SysSeek, abi.SysOpen, abi.SysStat, abi.SysReadlink:
+		return true
+	}
+	return false
 }
 
 // wait runs a waiting handler and, if it is not finished, sets the timer that
@@ -394,6 +461,7 @@ func (g *Gate) wait(c *abi.Call) abi.Status {
 			g.timer.Reset(d)
 		}
 	}
+	g.p.Leave()
 	return abi.Blocked
 }
 

@@ -50,6 +50,7 @@ type job struct {
 	vec    [1][]byte
 	held   *vfs.File // keeps what the handler borrows open; may be nil
 	stream bool
+	epoch  uint64 // that it was decided under
 	state  atomic.Int32
 	fin    chan struct{} // closed when the handler has returned
 }
@@ -108,6 +109,7 @@ func (g *Gate) offload(c *abi.Call) abi.Status {
 	g.inflight.Store(j)
 	w := g.shared.Workers
 	w.running.Add(1)
+	g.p.Leave() // the worker enters when it begins
 	go g.shared.run(j)
 	return abi.Blocked
 }
@@ -118,6 +120,9 @@ func (s *Shared) run(j *job) {
 	defer func() {
 		if r := recover(); r != nil {
 			panicked(s, j.p, &j.call, r)
+		}
+		if j.epoch != 0 && !j.stream {
+			j.p.Leave()
 		}
 		if j.held != nil {
 			_ = j.held.Unref() // what closing says goes to whoever closed the descriptor
@@ -138,6 +143,15 @@ func (s *Shared) run(j *job) {
 		j.call.Errno = abi.EINTR // it waited for its slot too long; nothing has happened yet
 		return
 	}
+	if j.stream {
+		// It may wait for a person for ever; no path was decided on.
+		j.epoch = j.p.Authority().Epoch()
+	} else {
+		j.epoch = j.p.Enter()
+	}
+	if j.call.Errno = admit(j.p, j.call.Nr.Row(), &j.call, j.epoch); j.call.Errno != abi.OK {
+		return
+	}
 	j.p.SetCall(&j.call)
 	j.call.Errno = s.Table.handlers[j.call.Nr](j.p, &j.call)
 }
@@ -153,6 +167,10 @@ func (g *Gate) collect(c *abi.Call) abi.Status {
 	buf := c.Buf
 	*c = j.call
 	c.Buf = buf
+	if !j.stream {
+		// Under a stream's epoch nothing of a path was decided.
+		g.deliver(c.Nr.Row(), c, j.epoch)
+	}
 	if (c.Nr == abi.SysRead || c.Nr == abi.SysPread) && c.Errno == abi.OK && len(j.call.Buf) > 0 {
 		scatter(buf, j.vec[0][:min(c.Ret, uint64(len(j.vec[0])))])
 	}

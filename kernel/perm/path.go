@@ -50,6 +50,16 @@ type rule struct {
 type deny struct {
 	key  string
 	text string // the rule in words
+	// revoked says that it took back a grant while the process ran.
+	revoked bool
+}
+
+// reason is what d refuses for.
+func (d *deny) reason() Reason {
+	if d.revoked {
+		return Revoked
+	}
+	return Denied
 }
 
 // cleanKey makes p absolute and clean, with "" for the root.
@@ -140,7 +150,7 @@ func (s *Subject) Path(act abi.Action, canonical string) Decision {
 	r := s.cover(key)
 	if s.hides {
 		if d := s.denied(r, key); d != nil {
-			return Decision{Layer: abi.LayerPath, Reason: Denied, Errno: errno, Rule: d.text}
+			return Decision{Layer: abi.LayerPath, Reason: d.reason(), Errno: errno, Rule: d.text}
 		}
 	}
 	if r == nil {

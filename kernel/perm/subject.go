@@ -27,6 +27,7 @@ type Subject struct {
 	denies    []deny // denies by guest path
 	unprotect []string
 	hides     bool // any deny at all
+	spec      SubjectSpec
 	// epoch numbers the rule set for a decision cache. It stays zero until rules
 	// can change while a process runs.
 	epoch uint64
@@ -35,7 +36,7 @@ type Subject struct {
 // NewSubject compiles spec. Paths that are not absolute are taken as absolute;
 // they are cleaned.
 func NewSubject(spec SubjectSpec) *Subject {
-	s := &Subject{caps: spec.Caps, fold: spec.FoldCase}
+	s := &Subject{caps: spec.Caps, fold: spec.FoldCase, spec: spec.clone()}
 	for _, u := range spec.Unprotect {
 		s.unprotect = append(s.unprotect, foldPath(cleanKey(u)))
 	}
@@ -50,9 +51,12 @@ func NewSubject(spec SubjectSpec) *Subject {
 	slices.SortStableFunc(s.rules, func(a, b rule) int { return len(b.key) - len(a.key) })
 	for _, d := range denied {
 		s.hides = true
-		text := "--deny " + firstOf(d.Host, d.Guest)
+		text, revoked := "--deny "+firstOf(d.Host, d.Guest), d.Source == SourceRevoked
+		if revoked {
+			text = "revoked: " + firstOf(d.Host, d.Guest)
+		}
 		if d.Guest != "" {
-			s.denies = append(s.denies, deny{key: s.key(cleanKey(d.Guest)), text: text})
+			s.denies = append(s.denies, deny{key: s.key(cleanKey(d.Guest)), text: text, revoked: revoked})
 		}
 		if d.Host == "" {
 			continue
@@ -67,9 +71,9 @@ func NewSubject(spec SubjectSpec) *Subject {
 			}
 			switch rh := s.key(r.host); {
 			case under(rh, host):
-				r.denies = append(r.denies, deny{key: r.key, text: text})
+				r.denies = append(r.denies, deny{key: r.key, text: text, revoked: revoked})
 			case under(host, rh):
-				r.denies = append(r.denies, deny{key: r.key + host[len(rh):], text: text})
+				r.denies = append(r.denies, deny{key: r.key + host[len(rh):], text: text, revoked: revoked})
 			}
 		}
 	}
@@ -136,10 +140,11 @@ const (
 	Hidden           // it exists on the host and the process cannot see it
 	Limited          // a limit refused
 	Forbidden        // a policy
+	Revoked          // it was granted and taken back while the process ran
 	NumReasons
 )
 
-var reasonNames = [NumReasons]string{"allowed", "capability", "ungranted", "read_only", "denied", "protected", "hidden", "limit", "policy"}
+var reasonNames = [NumReasons]string{"allowed", "capability", "ungranted", "read_only", "denied", "protected", "hidden", "limit", "policy", "revoked"}
 
 // String returns the stable name of r.
 func (r Reason) String() string {

@@ -19,6 +19,7 @@ var (
 func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
 	d := p.authority.Refusal(act, canonical)
 	if d == nil {
+		p.asked = append(p.asked, question{act, canonical})
 		return abi.OK
 	}
 	return p.Deny(*d, p.requested(), canonical)

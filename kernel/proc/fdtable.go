@@ -16,6 +16,9 @@ type Descriptor struct {
 	Preopen string    // name that it was pre-opened under
 	Rights  uint64    // of the guest's ABI; the kernel only narrows them
 	Inherit uint64
+	// Epoch is that of the authority before it was asked about the file. What it has
+	// become since is asked again when the descriptor is used.
+	Epoch uint64
 }
 
 // FDTable is a process's descriptors. A number is reserved and charged before
@@ -31,6 +34,8 @@ type FDTable struct {
 
 type slot struct {
 	used, open bool // reserved; committed
+	lost       Loss // by a change of what the process may do, as of d.Epoch
+	kept       Loss // what a change does not take from it
 	latency    vfs.Latency
 	d          Descriptor
 }
@@ -158,6 +163,59 @@ func (t *FDTable) Lacks(fd abi.FD, need uint64, base bool) bool {
 	}
 	d := &t.slots[fd].d
 	return need&^d.Rights != 0 && !(base && d.Base == nil)
+}
+
+// Fresh reports whether fd was decided on under epoch and has lost nothing. Like
+// Latency it takes no lock.
+func (t *FDTable) Fresh(fd abi.FD, epoch uint64) bool {
+	if fd < 0 || int(fd) >= len(t.slots) {
+		return true // the handler says that it is not open
+	}
+	s := &t.slots[fd]
+	return s.d.Epoch == epoch && s.lost == 0
+}
+
+// stale returns the file of fd to be decided on again, nil if fd is not open or was
+// decided on under epoch; then it has lost what lost says. Who keeps the descriptor
+// from being closed is as for Borrow.
+func (t *FDTable) stale(fd abi.FD, epoch uint64) (f *vfs.File, again bool, lost, kept Loss) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if fd < 0 || int(fd) >= len(t.slots) || !t.slots[fd].open {
+		return nil, false, 0, 0
+	}
+	s := &t.slots[fd]
+	return s.d.File, s.d.Epoch != epoch, s.lost, s.kept
+}
+
+// Keep has the descriptors that are open keep what they have not lost, whatever
+// changes, until they are closed or Keep(false) is called. It returns how many of them
+// are of files.
+func (t *FDTable) Keep(keep bool) (n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for i := range t.slots {
+		s := &t.slots[i]
+		if !s.open || s.d.File.Stream() {
+			continue
+		}
+		if !keep {
+			s.kept = 0
+			continue
+		}
+		s.kept = (LostRead | LostWrite) &^ s.lost
+		n++
+	}
+	return n
+}
+
+// decided notes what fd has lost as of epoch.
+func (t *FDTable) decided(fd abi.FD, epoch uint64, lost Loss) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if fd >= 0 && int(fd) < len(t.slots) && t.slots[fd].open {
+		t.slots[fd].d.Epoch, t.slots[fd].lost = epoch, lost
+	}
 }
 
 // BaseLatency returns how long a walk that starts at fd may wait for the host.

@@ -59,6 +59,9 @@ type Process struct {
 	cpu     atomic.Int64 // ns on a vCPU, or of the host processes it consists of
 	pressed atomic.Bool  // a growth of memory was refused and none succeeded since
 	current *abi.Call    // being served; set and read on whoever serves it
+	asked   []question   // what current was allowed; on whoever serves it
+	// serving is the epoch under which a call is served at this moment, 0 if none is.
+	serving atomic.Uint64
 
 	Syscalls     atomic.Uint64
 	BytesRead    atomic.Uint64
@@ -243,7 +246,7 @@ func (p *Process) CPUTime() time.Duration { return time.Duration(p.cpu.Load()) }
 func (p *Process) AddCPU(d time.Duration) time.Duration { return time.Duration(p.cpu.Add(int64(d))) }
 
 // SetCall names the call that is being served, for the record of a denial.
-func (p *Process) SetCall(c *abi.Call) { p.current = c }
+func (p *Process) SetCall(c *abi.Call) { p.current, p.asked = c, p.asked[:0] }
 
 // ObserveCPU replaces the CPU time of a process that runs outside the vCPUs, unless
 // more is known already, and returns it.

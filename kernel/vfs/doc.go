@@ -10,8 +10,8 @@
 // stays where it is. The canonical path of an open file is the one it was opened
 // under.
 //
-// Lock order: File.mu → the locks of one file system. A Namespace is read
-// without a lock. No lock is held while an [Access] is asked.
+// Lock order: File.mu → the locks of one file system. The mounts of a
+// Namespace are read without a lock. No lock is held while an [Access] is asked.
 //
 // Imports: kernel/{abi,event,limit,perm} and internal/invariants.
 package vfs

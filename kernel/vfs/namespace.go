@@ -3,6 +3,7 @@ package vfs
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"path"
 	"slices"
@@ -40,7 +41,9 @@ type Options struct {
 // Namespace is the mounts of one process. Directories that lead to a mount and
 // exist in no file system are synthetic: they can be listed and not changed.
 //
-// Mount everything before the first walk; walks may then run concurrently.
+// Walks run concurrently, with each other and with Mount: the tree of mount points is
+// copied before it is changed, and a walk goes on in the one that it began with. What
+// is mounted stays until the namespace is closed.
 type Namespace struct {
 	dev  uint64
 	born int64
@@ -51,8 +54,9 @@ type Namespace struct {
 	users  atomic.Int64
 	closed atomic.Bool
 
+	tree atomic.Pointer[point] // of mount points; exchanged under mu, never changed
+
 	mu     sync.Mutex
-	root   *point // changed under mu, before the first walk
 	mounts []*mount
 	points uint64
 }
@@ -78,7 +82,7 @@ type point struct {
 func NewNamespace(o Options) *Namespace {
 	ns := &Namespace{dev: rand.Uint64(), born: time.Now().UnixNano(), fold: o.FoldCase}
 	ns.users.Store(1)
-	ns.root = ns.point("/")
+	ns.tree.Store(ns.point("/"))
 	return ns
 }
 
@@ -121,15 +125,20 @@ func (ns *Namespace) Mount(guest string, fs FileSystem) (err error) {
 	if ns.closed.Load() {
 		return fmt.Errorf("mount %s: the namespace is closed", guest)
 	}
-	at := ns.root
+	tree := ns.tree.Load().copy()
+	at := tree
 	at.latency = max(at.latency, latency)
 	for _, name := range strings.FieldsFunc(guest, func(r rune) bool { return r == '/' }) {
 		kid := at.kids[ns.key(name)]
 		if kid == nil {
 			kid = ns.point(join(at.path, name))
-			at.kids[ns.key(name)] = kid
 			at.order = append(at.order, kid)
+		} else {
+			i := slices.Index(at.order, kid)
+			kid = kid.copy()
+			at.order[i] = kid
 		}
+		at.kids[ns.key(name)] = kid
 		at = kid
 		at.latency = max(at.latency, latency)
 	}
@@ -138,7 +147,48 @@ func (ns *Namespace) Mount(guest string, fs FileSystem) (err error) {
 	}
 	at.mount = m
 	ns.mounts = append(ns.mounts, m)
+	ns.tree.Store(tree)
 	return nil
+}
+
+// copy returns a place of its own with the same places beneath it.
+func (pt *point) copy() *point {
+	c := *pt
+	c.kids, c.order = maps.Clone(pt.kids), slices.Clone(pt.order)
+	return &c
+}
+
+// at returns the place of a canonical path if something is mounted beneath it, else
+// nil.
+func (ns *Namespace) at(tree *point, canonical string) *point {
+	pt := tree
+	for _, name := range strings.FieldsFunc(canonical, func(r rune) bool { return r == '/' }) {
+		if pt = ns.kid(pt, name); pt == nil {
+			return nil
+		}
+	}
+	if len(pt.kids) == 0 {
+		return nil
+	}
+	return pt
+}
+
+// Covered returns the mount point that shows an absolute guest path, and whether
+// something is mounted beneath that path.
+func (ns *Namespace) Covered(guest string) (point string, covered, beneath bool) {
+	pt := ns.tree.Load()
+	if pt.mount != nil {
+		point, covered = pt.path, true
+	}
+	for _, name := range strings.FieldsFunc(guest, func(r rune) bool { return r == '/' }) {
+		if pt = ns.kid(pt, name); pt == nil {
+			return point, covered, false
+		}
+		if pt.mount != nil {
+			point, covered = pt.path, true
+		}
+	}
+	return point, covered, len(pt.kids) > 0
 }
 
 // key is the comparable form of a name.
@@ -163,7 +213,7 @@ func (ns *Namespace) kid(pt *point, name string) *point {
 // components are compared, and none of them may be dots: what ".." means depends
 // on what is walked.
 func (ns *Namespace) within(base, target string) (rel string, ok bool) {
-	at, rest := ns.root, strings.TrimLeft(target, "/")
+	at, rest := ns.tree.Load(), strings.TrimLeft(target, "/")
 	for at.path != base {
 		var name string
 		name, rest, _ = strings.Cut(rest, "/")
@@ -190,7 +240,7 @@ func (ns *Namespace) Len() int {
 
 // Latency returns how long an operation on any path may wait for the host.
 // [Base.Latency] is the finer question.
-func (ns *Namespace) Latency() Latency { return ns.root.latency }
+func (ns *Namespace) Latency() Latency { return ns.tree.Load().latency }
 
 // Close closes every file system. Walks fail with EIO from then on; one that is
 // under way on another goroutine finishes safely. It is idempotent.

@@ -1,9 +1,12 @@
 package vfs_test
 
 import (
+	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
@@ -632,4 +635,68 @@ func TestConcurrentClose(t *testing.T) {
 		t.Error(err)
 	}
 	wg.Wait()
+}
+
+// TestMountWhileWalking mounts while walks and listings go on: from directories that
+// were open before, what is mounted is found, and nothing is lost on the way.
+func TestMountWhileWalking(t *testing.T) {
+	w := newWorld(t, []string{"/a/b", "/tmp"}, "/a/b/f", "/tmp/d/", "/tmp/d/own")
+	root, a, d := w.dir("/"), w.dir("/a"), w.dir("/tmp/d")
+	const mounts = 50
+	var done atomic.Bool
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			acc := fstest.NewOpen()
+			for !done.Load() {
+				for _, p := range []string{"a/b/f", "tmp/d/own"} {
+					if _, errno := w.ns.Stat(acc, root.Base(), p, true); errno != abi.OK {
+						t.Errorf("%s: %s", p, errno)
+						return
+					}
+				}
+				if f, errno := w.ns.OpenDir("/a"); errno == abi.OK {
+					ents, errno := f.Readdir(acc, 0, 1000)
+					if errno != abi.OK || len(ents) == 0 || ents[0].Name != "b" {
+						t.Errorf("/a lists %v, %s", ents, errno)
+					}
+					_ = f.Unref()
+				}
+			}
+		})
+	}
+	for i := range mounts {
+		for _, p := range []string{"/a/m", "/tmp/d/m"} {
+			p += strconv.Itoa(i)
+			if err := w.ns.Mount(p, memfs.New(nil, memfs.Options{})); err != nil {
+				t.Fatal(err)
+			}
+			name := path.Base(p)
+			base := a.Base()
+			if p[1] == 't' {
+				base = d.Base()
+			}
+			st, errno := w.ns.Stat(w.acc, base, name, true)
+			if errno != abi.OK || st.Type != abi.TypeDirectory {
+				t.Errorf("%s from an open directory: %+v, %s", p, st, errno)
+			}
+			if point, covered, beneath := w.ns.Covered(p + "/x"); point != p || !covered || beneath {
+				t.Errorf("%s/x is shown by %s, %t, %t", p, point, covered, beneath)
+			}
+		}
+	}
+	done.Store(true)
+	wg.Wait()
+	if point, covered, beneath := w.ns.Covered("/a"); covered || !beneath {
+		t.Errorf("/a is shown by %q, %t", point, beneath)
+	}
+	if got := len(w.list("/a")); got != mounts+1 {
+		t.Errorf("/a lists %d", got)
+	}
+	// A listing goes on as it began: its cookies mean what they meant.
+	if ents, errno := a.Readdir(w.acc, 1, 1000); errno != abi.OK || len(ents) != 0 {
+		t.Errorf("a listing that was at its end goes on with %v, %s", ents, errno)
+	}
+	w.want("rename of what leads to a new mount", w.ns.Rename(w.acc, w.base("/"), "tmp/d", w.base("/"), "tmp/e"), abi.EBUSY)
+	w.want("removal of a new mount", w.ns.Rmdir(w.acc, d.Base(), "m0"), abi.EBUSY)
 }

@@ -168,7 +168,7 @@ func (w *walker) open(s spot, typ abi.FileType, flags abi.OpenFlags) (*File, abi
 	f := newFile(s, h, typ, flags)
 	f.ns = w.ns
 	if typ == abi.TypeDirectory {
-		f.base = &Base{ns: w.ns, at: s}
+		f.base = &Base{ns: w.ns, tree: w.tree, at: s}
 		f.base.at.from, f.base.at.own = f, false
 	}
 	return f, abi.OK
@@ -221,12 +221,13 @@ func (ns *Namespace) OpenDir(guest string) (*File, abi.Errno) {
 
 // origin is the root of the namespace, as a place to walk from.
 func (ns *Namespace) origin() *Base {
-	s := spot{node: synthetic{ns, ns.root}, pt: ns.root, path: "/"}
-	if m := ns.root.mount; m != nil {
+	tree := ns.tree.Load()
+	s := spot{node: synthetic{ns, tree}, pt: tree, path: "/"}
+	if m := tree.mount; m != nil {
 		s.node, s.mount = m.root, m
-		if len(ns.root.kids) == 0 {
+		if len(tree.kids) == 0 {
 			s.pt = nil
 		}
 	}
-	return &Base{ns: ns, at: s}
+	return &Base{ns: ns, tree: tree, at: s}
 }

@@ -17,8 +17,9 @@ const (
 // Base is a directory that walks may start at and never leave. It belongs to an
 // open [File] and is valid while that is referenced.
 type Base struct {
-	ns *Namespace
-	at spot
+	ns   *Namespace
+	tree *point // that at.pt belongs to
+	at   spot
 }
 
 // Path returns the canonical guest path.
@@ -27,6 +28,9 @@ func (b *Base) Path() string { return b.at.path }
 // Latency returns how long an operation on a path from b may wait for the host.
 func (b *Base) Latency() Latency {
 	l := latencyOf(b.at.node)
+	if b.tree != b.ns.tree.Load() {
+		return max(l, b.ns.Latency()) // something was mounted since, perhaps beneath
+	}
 	if b.at.pt != nil {
 		l = max(l, b.at.pt.latency)
 	}
@@ -54,6 +58,7 @@ func (s *spot) close() {
 // passed, so that ".." is the way back and not a new question to the host.
 type walker struct {
 	ns    *Namespace
+	tree  *point // of the mount points as the walk began
 	a     Access // nil for the kernel itself
 	act   abi.Action
 	base  *Base
@@ -68,6 +73,9 @@ func (w *walker) init(base *Base, a Access, act abi.Action) {
 	w.ns, w.a, w.act, w.base = base.ns, a, act, base
 	w.stack = append(w.buf[:0], base.at)
 	w.stack[0].own = false
+	if w.tree = w.ns.tree.Load(); w.tree != base.tree {
+		w.stack[0].pt = w.ns.at(w.tree, base.at.path) // something was mounted since
+	}
 }
 
 // done lets go of every handle.

@@ -43,8 +43,10 @@ var behaviours = map[string]func([]string) error{
 	"exit":       exit,
 	"fill":       fill,
 	"forget":     forget,
+	"gaze":       gaze,
 	"hungry":     hungry,
 	"insist":     insist,
+	"repeat":     repeat,
 	"ls":         ls,
 	"mkdir":      func(a []string) error { return os.MkdirAll(a[0], 0o777) },
 	"mv":         func(a []string) error { return os.Rename(a[0], a[1]) },
@@ -114,6 +116,97 @@ func fill(a []string) error {
 	}
 }
 
+// gaze reads the file a[0] over and over, through a descriptor that stays open, by its
+// path, and by what a listing and its size tell, until a[1] exists. What it saw that
+// it should not have is what holds "secret".
+func gaze(a []string) error {
+	f, err := os.Open(a[0])
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(a[0]))
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	var seen, refused, reopened, leaks int
+	leak := func() {
+		if leaks++; leaks == 1 {
+			fmt.Println("a leak")
+		}
+	}
+	note := func(b []byte, err error) {
+		switch {
+		case strings.Contains(string(b), "secret"):
+			leak()
+		case err != nil && !errors.Is(err, io.EOF):
+			refused++
+		case len(b) > 0:
+			seen++
+		}
+	}
+	buf := make([]byte, 64)
+	for {
+		if _, err := os.Stat(a[1]); err == nil {
+			break
+		}
+		for range 20 {
+			n, err := f.ReadAt(buf, 0)
+			note(buf[:n], err)
+			b, err := os.ReadFile(a[0])
+			note(b, err)
+			if st, err := f.Stat(); err == nil && st.Size() > 100 {
+				leak()
+			}
+			if st, err := os.Stat(a[0]); err == nil && st.Size() > 100 {
+				leak()
+			}
+			if g, err := os.Open(a[0]); err == nil {
+				reopened++
+				n, err := g.Read(buf)
+				note(buf[:n], err)
+				_ = g.Close() // only read from
+			}
+			if _, err := dir.Seek(0, io.SeekStart); err == nil {
+				names, err := dir.Readdirnames(-1)
+				note([]byte(strings.Join(names, " ")), err)
+			}
+		}
+	}
+	fmt.Printf("seen %t refused %t reopened %t leaks %d\n", seen > 0, refused > 0, reopened > 0, leaks)
+	return nil
+}
+
+// insist changes what is in a[0] in every way there is, over and over, until a[1]
+// exists: through a descriptor that stays open, and by making, renaming, and removing.
+func insist(a []string) error {
+	f, err := os.OpenFile(filepath.Join(a[0], "f"), os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	var done, refused int
+	for i := 0; ; i++ {
+		if _, err := os.Stat(a[1]); err == nil {
+			break
+		}
+		name := filepath.Join(a[0], strconv.Itoa(i))
+		_, err1 := f.WriteAt([]byte(strconv.Itoa(i)), 0)
+		for _, err := range []error{
+			err1, f.Truncate(int64(i % 100)), os.WriteFile(name, []byte("x"), 0o666), os.Rename(name, name+"r"), os.Remove(name + "r"),
+			os.Mkdir(name+"d", 0o777), os.Remove(name + "d"), os.Symlink("x", name+"l"), os.Remove(name + "l"), os.Chtimes(f.Name(), time.Unix(int64(i), 0), time.Unix(int64(i), 0)),
+		} {
+			if err != nil {
+				refused++
+			} else {
+				done++
+			}
+		}
+	}
+	fmt.Printf("done %t refused %t\n", done > 0, refused > 0)
+	return nil
+}
+
 // forget opens files until that is refused, closes none, and ends well.
 func forget(a []string) error {
 	var open []*os.File
@@ -127,9 +220,9 @@ func forget(a []string) error {
 	}
 }
 
-// insist does the same things in some directories several times over, whether it may
+// repeat does the same things in some directories several times over, whether it may
 // or not, and says how each went.
-func insist(dirs []string) error {
+func repeat(dirs []string) error {
 	said := func(what string, err error) {
 		var e *fs.PathError
 		if errors.As(err, &e) {

@@ -59,8 +59,11 @@ func (inv *invocation) policyCheckCommand() *cobra.Command {
 					return werr
 				}
 			}
-			if err != nil || asJSON {
-				return err
+			if err != nil {
+				return startFailure(err)
+			}
+			if asJSON {
+				return nil
 			}
 			for _, l := range lines {
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), "valid: "+l); err != nil {

@@ -101,12 +101,13 @@ func open(p *proc.Process, c *abi.Call) abi.Errno {
 			p.FDs().Cancel(fd)
 		}
 	}()
+	epoch := p.Authority().Epoch() // before the question: an answer is never taken for a later one
 	f, errno := p.NS().Open(p, b, c.Path, c.Open, fileMode)
 	if errno != abi.OK {
 		return errno
 	}
 	if !p.FDs().Commit(fd, proc.Descriptor{
-		File: f, Base: f.Base(), Rights: c.Arg[0], Inherit: c.Arg[1],
+		File: f, Base: f.Base(), Rights: c.Arg[0], Inherit: c.Arg[1], Epoch: epoch,
 	}) {
 		release(f) // the process is ending
 		return abi.EBADF

@@ -147,7 +147,7 @@ func poll(p *proc.Process, c *abi.Call, began time.Time) (abi.Errno, gate.Wait, 
 		if s.Kind == abi.PollClock {
 			pollClock(p, s, began, &wait)
 		} else {
-			pollFile(p, s, &wait, due)
+			pollFile(p, c, s, &wait, due)
 		}
 		due = due || s.Ready
 	}
@@ -177,7 +177,13 @@ func pollClock(p *proc.Process, s *abi.Poll, began time.Time, wait *gate.Wait) {
 
 // pollFile asks a file. One that is not ready is waited for, unless something is
 // due already.
-func pollFile(p *proc.Process, s *abi.Poll, wait *gate.Wait, due bool) {
+func pollFile(p *proc.Process, c *abi.Call, s *abi.Poll, wait *gate.Wait, due bool) {
+	if epoch := p.Authority().Epoch(); !p.FDs().Fresh(s.FD, epoch) {
+		if errno := p.Recheck(c, s.FD, epoch); errno != abi.OK {
+			s.Ready, s.Errno = true, errno
+			return
+		}
+	}
 	d, errno := p.FDs().Get(s.FD)
 	if errno != abi.OK {
 		s.Ready, s.Errno = true, errno

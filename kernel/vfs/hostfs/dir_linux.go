@@ -22,7 +22,7 @@ func (n *node) beginChange(names ...string) (int, abi.Errno) {
 	if n.typ != abi.TypeDirectory {
 		return -1, abi.ENOTDIR
 	}
-	if !n.fs.write {
+	if !n.fs.write.Load() {
 		return -1, abi.EROFS
 	}
 	return n.use()

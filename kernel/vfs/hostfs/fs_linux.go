@@ -29,7 +29,7 @@ type FS struct {
 	root     *desc
 	rootInfo info
 	path     string // absolute; for re-opening a file grant without /proc
-	write    bool
+	write    atomic.Bool
 	has      features
 	proc     *desc // the directory /proc/self/fd, nil without it
 	hidden   []hidden
@@ -39,6 +39,10 @@ type FS struct {
 	bufs     sync.Pool // *[direntBuf]byte
 	closed   atomic.Bool
 }
+
+// AllowWrite adds [Options.Write] to what is granted, for good. Handles that are open
+// for reading stay so.
+func (fs *FS) AllowWrite() { fs.write.Store(true) }
 
 // Open grants path, a directory or a regular file, following symbolic links in
 // path itself, which the caller has chosen. Errors are *[OpenError].
@@ -58,7 +62,8 @@ func open(path string, opts Options, has features) (_ *FS, err error) {
 	if err != nil {
 		return nil, refuse(reasonOf(err), err)
 	}
-	fs := &FS{root: newDesc(fd), path: abs, write: opts.Write, has: has}
+	fs := &FS{root: newDesc(fd), path: abs, has: has}
+	fs.write.Store(opts.Write)
 	fs.bufs.New = func() any { return new([direntBuf]byte) }
 	defer func() {
 		if err != nil {

@@ -15,7 +15,7 @@ import (
 // mode bit goes; a directory keeps its set-group-ID and sticky bits, which say
 // whose its entries are and give nobody another identity.
 func (n *node) SetMode(mode uint32) abi.Errno {
-	if !n.fs.write {
+	if !n.fs.write.Load() {
 		return abi.EROFS
 	}
 	if n.typ != abi.TypeRegular && n.typ != abi.TypeDirectory {
@@ -57,7 +57,7 @@ func (n *node) SetOwner(like vfs.Node) abi.Errno {
 	if !ok || of.fs != n.fs {
 		return abi.EXDEV
 	}
-	if !n.fs.write {
+	if !n.fs.write.Load() {
 		return abi.EROFS
 	}
 	if n.typ != abi.TypeRegular {

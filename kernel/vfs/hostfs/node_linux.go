@@ -259,7 +259,7 @@ func (n *node) Open(flags abi.OpenFlags) (vfs.Handle, abi.Errno) {
 		// a socket cannot be opened.
 		return nil, abi.ENXIO
 	}
-	if changes && !n.fs.write {
+	if changes && !n.fs.write.Load() {
 		return nil, abi.EROFS
 	}
 	// The host would truncate a file that it opened for reading only.
@@ -374,7 +374,7 @@ func (n *node) reopenByName(flags int) (int, error) {
 
 // SetTimes sets the times that are given.
 func (n *node) SetTimes(atime, mtime *int64) abi.Errno {
-	if !n.fs.write {
+	if !n.fs.write.Load() {
 		return abi.EROFS
 	}
 	fd, e := n.use()

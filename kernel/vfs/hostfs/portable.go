@@ -27,7 +27,7 @@ type FS struct {
 	info   fs.FileInfo
 	name   string // of the granted file in root, "" for a directory
 	path   string
-	write  bool
+	write  atomic.Bool
 	hidden []hidden
 	closed atomic.Bool
 }
@@ -68,6 +68,10 @@ func (d *dirRef) drop() {
 	}
 }
 
+// AllowWrite adds [Options.Write] to what is granted, for good. Handles that are open
+// for reading stay so.
+func (fs *FS) AllowWrite() { fs.write.Store(true) }
+
 // Open grants path, a directory or a regular file, following symbolic links in
 // path itself, which the caller has chosen. Errors are *[OpenError].
 func Open(path string, opts Options) (*FS, error) {
@@ -84,7 +88,8 @@ func Open(path string, opts Options) (*FS, error) {
 	if err != nil {
 		return nil, refuse(reasonOf(err), err)
 	}
-	f := &FS{info: fi, path: real, write: opts.Write}
+	f := &FS{info: fi, path: real}
+	f.write.Store(opts.Write)
 	dir := real
 	switch typeOf(fi) {
 	case abi.TypeDirectory:

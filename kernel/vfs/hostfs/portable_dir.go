@@ -22,7 +22,7 @@ func (n *node) beginChange(names ...string) (*dirRef, abi.Errno) {
 	if n.typ != abi.TypeDirectory {
 		return nil, abi.ENOTDIR
 	}
-	if !n.fs.write {
+	if !n.fs.write.Load() {
 		return nil, abi.EROFS
 	}
 	return n.use()

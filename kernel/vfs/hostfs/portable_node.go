@@ -221,7 +221,7 @@ func (n *node) Open(flags abi.OpenFlags) (vfs.Handle, abi.Errno) {
 	default:
 		return nil, abi.ENXIO
 	}
-	if changes && !n.fs.write {
+	if changes && !n.fs.write.Load() {
 		return nil, abi.EROFS
 	}
 	if flags&(abi.OTrunc|abi.OWrite) == abi.OTrunc {
@@ -287,7 +287,7 @@ func hostFlags(flags abi.OpenFlags) int {
 // SetTimes sets the times that are given. A symbolic link's own are out of
 // reach of os.Root.
 func (n *node) SetTimes(atime, mtime *int64) abi.Errno {
-	if !n.fs.write {
+	if !n.fs.write.Load() {
 		return abi.EROFS
 	}
 	if n.typ == abi.TypeSymlink {

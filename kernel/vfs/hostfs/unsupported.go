@@ -20,6 +20,9 @@ func Open(path string, _ Options) (*FS, error) {
 // Root always fails.
 func (*FS) Root() (vfs.Node, abi.Errno) { return nil, abi.ENOSYS }
 
+// AllowWrite allows nothing.
+func (*FS) AllowWrite() {}
+
 // ID returns nothing.
 func (*FS) ID() ID { return ID{} }
 
