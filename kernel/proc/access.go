@@ -9,7 +9,10 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
 
-var _ vfs.Access = (*Process)(nil)
+var (
+	_ vfs.Access = (*Process)(nil)
+	_ vfs.Mover  = (*Process)(nil)
+)
 
 // Decide asks layers 2 to 4 about the file that a walk ended at and records a
 // refusal. canonical is the path of the handle, not what the guest wrote.
@@ -23,6 +26,18 @@ func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
 		return abi.OK
 	}
 	return p.Deny(*d, p.requested(), canonical)
+}
+
+// Policed reports whether policies have a say.
+func (p *Process) Policed() bool { return p.authority.Policed() }
+
+// Moved decides on giving what is at one canonical path another, and records a refusal.
+func (p *Process) Moved(from, to string) abi.Errno {
+	d := p.authority.Moved(from, to)
+	if d.Allow {
+		return abi.OK
+	}
+	return p.Deny(d, p.requested(), from)
 }
 
 // requested is the path that the guest gave in the call being served, from the
