@@ -10,6 +10,15 @@ import _ "unsafe" // for go:linkname
 //go:linkname procPin runtime.procPin
 func procPin() int
 
+// Processor returns the number of Go's processor that the goroutine is on, or was a
+// moment ago. It serves to choose one of several counters, so that processors do not
+// fight over one.
+func Processor() int {
+	p := procPin()
+	procUnpin()
+	return p
+}
+
 // procUnpin undoes procPin.
 //
 //go:linkname procUnpin runtime.procUnpin

@@ -51,7 +51,8 @@ func (a *Authority) Remember(o CacheOptions) *Authority {
 	return a
 }
 
-// Remembered counts what became of the questions so far; nothing without a cache.
+// Remembered counts what became of the questions so far; nothing without a cache. What
+// askers of [Authority.Refusal] count for themselves is not in it.
 func (a *Authority) Remembered() Remembered {
 	if a.cache == nil {
 		return Remembered{}
@@ -61,24 +62,33 @@ func (a *Authority) Remembered() Remembered {
 
 // File decides layers 2 to 4: act on the canonical path of a handle.
 func (a *Authority) File(act abi.Action, canonical string) Decision {
-	if refusal := a.Refusal(act, canonical); refusal != nil {
+	refusal, remembered := a.Refusal(act, canonical)
+	if remembered {
+		a.cache.hit()
+	}
+	if refusal != nil {
 		return *refusal
 	}
 	return Decision{Allow: true}
 }
 
 // Refusal is File for the hot path, where most is allowed and a Decision is dear to
-// pass on: nil allows, and a refusal is not to be written to.
-func (a *Authority) Refusal(act abi.Action, canonical string) *Decision {
+// pass on: nil allows, and a refusal is not to be written to. An answer that was
+// remembered is not counted: the asker counts it, in a place of its own, so that
+// those who ask at the same time write nothing that others look at.
+func (a *Authority) Refusal(act abi.Action, canonical string) (refusal *Decision, remembered bool) {
 	s, c := a.state.Load(), a.cache
 	if c == nil {
-		return a.decideFile(s, 0, act, canonical)
+		return a.decideFile(s, 0, act, canonical), false
 	}
 	h := c.fileHash(act, canonical)
-	if e := c.file(h, s.epoch, act, canonical); e != nil && (e.refusal != nil || a.state.Load() == s) {
-		return e.refusal
+	if e := c.file(h, s.epoch, act, canonical); e != nil {
+		if e.refusal != nil || a.state.Load() == s {
+			return e.refusal, true
+		}
+		c.late()
 	}
-	return a.decideFile(a.state.Load(), h, act, canonical)
+	return a.decideFile(a.state.Load(), h, act, canonical), false
 }
 
 // decideFile decides anew, and remembers it if there is a cache. What was allowed
@@ -144,6 +154,7 @@ func (a *Authority) ask(s *state, q *Query) *Decision {
 	}
 	h := c.otherHash(q)
 	if e := c.other(h, s.epoch, q); e != nil {
+		c.hit()
 		return e.refusal
 	}
 	tick := c.clock.now.Load()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
+	"github.com/agentos-kernel/agentos/kernel/event"
 )
 
 // CacheOptions bound what a process's decision cache remembers.
@@ -89,22 +90,19 @@ type table struct {
 type set [ways]atomic.Pointer[entry]
 
 // home is the bit of a hash from which on it says where in its set an entry would
-// best be, and share the one that says in which tally it is counted. A reader looks
-// in the best place first, and mostly need not look further.
-const (
-	home  = 56
-	share = 60
-)
+// best be. A reader looks there first, and mostly need not look further.
+const home = 56
 
-// tally counts a share of the questions. A reader who shares a cache with others
-// meets few of them in one of these.
+// tally counts the questions that were asked on one of Go's processors, or a few: a
+// line that two processors write goes to and fro between them, at several times the
+// cost of a hit.
 type tally struct {
 	hits   atomic.Uint64
 	misses atomic.Uint64
 	_      [64 - 16]byte
 }
 
-const tallies = 1 << (64 - share)
+const tallies = 16
 
 // entry is one remembered decision. All but used is written before it is published.
 type entry struct {
@@ -188,10 +186,10 @@ func (c *cache) file(h, epoch uint64, act abi.Action, canonical string) *entry {
 			c.stale.Add(1)
 			break
 		}
-		c.use(e)
+		e.use()
 		return e
 	}
-	c.tallies[h>>share].misses.Add(1)
+	c.tally().misses.Add(1)
 	return nil
 }
 
@@ -207,20 +205,30 @@ func (c *cache) other(h, epoch uint64, q *Query) *entry {
 			c.stale.Add(1)
 			break
 		}
-		c.use(e)
+		e.use()
 		return e
 	}
-	c.tallies[h>>share].misses.Add(1)
+	c.tally().misses.Add(1)
 	return nil
 }
 
-// use counts a hit.
-func (c *cache) use(e *entry) {
+// use tells the hand that e is used. Readers only look, once it was told.
+func (e *entry) use() {
 	if !e.used.Load() {
 		e.used.Store(true)
 	}
-	c.tallies[e.hash>>share].hits.Add(1)
 }
+
+// late counts an answer that was found and is not given.
+func (c *cache) late() {
+	c.stale.Add(1)
+	c.tally().misses.Add(1)
+}
+
+// hit counts an answer from memory.
+func (c *cache) hit() { c.tally().hits.Add(1) }
+
+func (c *cache) tally() *tally { return &c.tallies[event.Processor()%tallies] }
 
 // keep publishes e. It takes the place of the same question's last answer, else of
 // nothing or of what no longer holds, else of what was not used since the hand

@@ -1,11 +1,14 @@
 package perm
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -124,12 +127,12 @@ func (p *plain) file(act abi.Action, asked string) verdict {
 			if d.Host != "" {
 				text = d.Host
 			}
-			return verdict{abi.LayerPath, Denied, absent, "--deny " + text}
+			return denial(&d, absent, text)
 		}
 	}
 	for _, d := range p.spec.Paths {
 		if d.Right == None && d.Host != "" && grant != nil && grant.Host != "" && p.inside(host, names(d.Host), false) {
-			return verdict{abi.LayerPath, Denied, absent, "--deny " + d.Host}
+			return denial(&d, absent, d.Host)
 		}
 	}
 	if grant == nil {
@@ -159,6 +162,14 @@ func (p *plain) file(act abi.Action, asked string) verdict {
 	return p.judge(act, host)
 }
 
+// denial is what a deny says, which names the path text.
+func denial(d *PathRule, errno abi.Errno, text string) verdict {
+	if d.Source == SourceRevoked {
+		return verdict{abi.LayerPath, Revoked, errno, "revoked: " + text}
+	}
+	return verdict{abi.LayerPath, Denied, errno, "--deny " + text}
+}
+
 // judge asks the laws about a file.
 func (p *plain) judge(act abi.Action, host []string) verdict {
 	for i, l := range p.laws {
@@ -181,11 +192,14 @@ func (p *plain) protected(host []string, consent int, asDir bool) bool {
 	}
 	fits := func(name, pattern string) bool {
 		name = p.folded(name, true)
+		if strings.Contains(name, "~") && slices.ContainsFunc(shortOf[pattern], func(form *regexp.Regexp) bool { return form.MatchString(name) }) {
+			return true
+		}
 		before, after, wild := strings.Cut(pattern, "*")
 		if wild {
 			return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
 		}
-		return name == pattern || pattern == ".git" && name == "git~1"
+		return name == pattern
 	}
 	// part is how many names of pattern stand in host from i on, if all that can do.
 	part := func(i int, pattern []string) int {
@@ -235,8 +249,39 @@ func (p *plain) endpoint(q *Query) verdict {
 	return verdict{}
 }
 
+// shortOf has the short forms of each component of a protected name.
+var shortOf = func() map[string][]*regexp.Regexp {
+	all := map[string][]*regexp.Regexp{}
+	for _, p := range protectedNames {
+		for part := range strings.SplitSeq(p, "/") {
+			all[part] = shortForms(part)
+		}
+	}
+	return all
+}()
+
+// shortForms are the names of eight and three characters that FAT may give to a file
+// called pattern, for every length of the number.
+func shortForms(pattern string) (forms []*regexp.Regexp) {
+	name, ext := strings.TrimLeft(pattern, "."), ""
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		name, ext = name[:i], name[i+1:]
+		ext = `\.` + regexp.QuoteMeta(ext[:min(len(ext), 3)])
+	}
+	name = strings.ReplaceAll(name, ".", "")
+	name, _, _ = strings.Cut(name, "*")
+	for digits := 1; digits <= 6; digits++ {
+		begin := regexp.QuoteMeta(name[:min(len(name), 7-digits)])
+		forms = append(forms, regexp.MustCompile(fmt.Sprintf(`^%s~[0-9]{%d}%s$`, begin, digits, ext)))
+		if len(name) >= 2 {
+			forms = append(forms, regexp.MustCompile(fmt.Sprintf(`^%s[0-9a-f]{4}~[0-9]{%d}%s$`, regexp.QuoteMeta(name[:2]), digits, ext)))
+		}
+	}
+	return forms
+}
+
 // vocabulary is what paths are made of: few enough names to meet each other often.
-var vocabulary = []string{"a", "b", "A", "w", "ro", "secret", "Secret", "x.y", ".git", ".GIT", "git~1", ".git.", ".g\u200bit", "hooks", "hoo\u212as", "config", "Config ",
+var vocabulary = []string{"a", "b", "A", "w", "ro", "secret", "Secret", "x.y", ".git", ".GIT", "git~1", "bashrc~1", ".git.", ".g\u200bit", "hooks", "hoo\u212as", "config", "Config ",
 	"config.worktree", "modules", "worktrees", ".claude", "settings.local.json", "settings", "commands", ".config", "fish", "systemd", "user", ".ssh", ".bashrc", "ü"}
 
 type dice struct{ *rand.Rand }
@@ -322,6 +367,22 @@ func scenario(d dice, n int, seen *[NumReasons]int, extra ...string) error {
 				}
 			}
 		case 1:
+			t, to := Extent{Guest: d.path(3)}, Right(d.IntN(2))
+			if d.IntN(2) == 0 {
+				t = Extent{Hosts: []string{"/h" + strings.TrimSuffix(d.path(3), "/")}}
+			}
+			for _, a := range all {
+				err := a.Change(func(s *Subject) (*Subject, error) {
+					next, _, err := s.Narrow(t, to)
+					return next, err
+				})
+				if err == nil {
+					p.spec = a.Subject().Spec()
+				} else if !errors.Is(err, ErrNotGranted) {
+					return err
+				}
+			}
+		case 2:
 			p.laws = d.laws()
 			for _, a := range all {
 				a.Rebind(engine())
@@ -348,7 +409,7 @@ func scenario(d dice, n int, seen *[NumReasons]int, extra ...string) error {
 			}
 			got.Cached = false
 			v := verdict{got.Layer, got.Reason, got.Errno, ""}
-			if got.Reason == Denied || got.Reason == Forbidden {
+			if got.Reason == Denied || got.Reason == Revoked || got.Reason == Forbidden {
 				v.rule = got.Rule
 			}
 			if v != want || got.Allow != (want == verdict{}) {
@@ -398,7 +459,7 @@ func TestDifferential(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	for _, r := range []Reason{Allowed, Lacking, Ungranted, ReadOnly, Denied, Protected, Forbidden} {
+	for _, r := range []Reason{Allowed, Lacking, Ungranted, ReadOnly, Denied, Protected, Forbidden, Revoked} {
 		if seen[r] < *decisions/1000 {
 			t.Errorf("%s: %d of %d answers: the questions miss it", r, seen[r], counted.Load())
 		}

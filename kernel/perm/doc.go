@@ -19,5 +19,5 @@
 // Locks: [Denials] has one, a leaf; [Authority] has one for those who change it, held
 // while next makes the new subject and never taken to decide. The cache has none.
 //
-// Imports: kernel/abi.
+// Imports: kernel/abi, kernel/event for the number of a processor.
 package perm

@@ -105,7 +105,7 @@ func (s *Subject) places(t Extent) (out []place) {
 
 // beyond is what is left of p beneath top, which may match it only when folded.
 func beyond(p, top string) string {
-	if strings.HasPrefix(p, top) {
+	if under(p, top) { // to its last component: "/w." begins with "/w"
 		return p[len(top):]
 	}
 	return p[len(cutComponents(p, strings.Count(top, "/"))):]

@@ -131,6 +131,11 @@ func TestFoldCase(t *testing.T) {
 	if d := NewSubject(SubjectSpec{FoldCase: true, Paths: []PathRule{r("/w", Read, "/h")}}).HostPath("/w./x"); d != "/h/x" {
 		t.Errorf("host path: %q", d)
 	}
+	for p, want := range map[string]string{"/h": "", "/h/x": "/x", "/h./x": "/x", "/H/x": "/x", "/h\u200b/x/y": "/x/y"} {
+		if got := beyond(p, "/h"); got != want {
+			t.Errorf("what %q has beyond /h: %q", p, got)
+		}
+	}
 	if d := s.Path(abi.ActWrite, "/users/U/RO/x"); d.Reason != ReadOnly {
 		t.Errorf("%+v", d)
 	}

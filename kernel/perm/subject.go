@@ -28,9 +28,6 @@ type Subject struct {
 	unprotect []string
 	hides     bool // any deny at all
 	spec      SubjectSpec
-	// epoch numbers the rule set for a decision cache. It stays zero until rules
-	// can change while a process runs.
-	epoch uint64
 }
 
 // NewSubject compiles spec. Paths that are not absolute are taken as absolute;
@@ -79,9 +76,6 @@ func NewSubject(spec SubjectSpec) *Subject {
 	}
 	return s
 }
-
-// Epoch numbers the rules that decisions of s were made with.
-func (s *Subject) Epoch() uint64 { return s.epoch }
 
 // Caps returns the capabilities of s.
 func (s *Subject) Caps() abi.CapSet { return s.caps }

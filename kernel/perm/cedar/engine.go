@@ -86,6 +86,9 @@ func count(n int, one, many string) string {
 
 // parse splits a source into its policies.
 func parse(s Source) ([]*policy, error) {
+	if err := bounded(s); err != nil {
+		return nil, err
+	}
 	list, err := cedar.NewPolicyListFromBytes(s.Name, s.Text)
 	if err != nil {
 		return nil, parseError(s.Name, err)
