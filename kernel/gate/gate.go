@@ -202,8 +202,19 @@ func admit(p *proc.Process, row *abi.Row, c *abi.Call, epoch uint64) abi.Errno {
 			return p.Deny(d, c.Path, "")
 		}
 	}
-	if row.Touches == abi.ObjDescriptor && c.Nr != abi.SysPoll && !p.FDs().Fresh(c.FD, epoch) {
+	switch {
+	case row.Touches == abi.ObjDescriptor && c.Nr != abi.SysPoll && !p.FDs().Fresh(c.FD, epoch):
 		return p.Recheck(c, c.FD, epoch)
+	case row.Touches == abi.ObjPath:
+		// Where the walks begin.
+		if !p.FDs().Fresh(c.FD, epoch) {
+			if errno := p.Recheck(c, c.FD, epoch); errno != abi.OK {
+				return errno
+			}
+		}
+		if (c.Nr == abi.SysRename || c.Nr == abi.SysLink) && !p.FDs().Fresh(c.FD2, epoch) {
+			return p.Recheck(c, c.FD2, epoch)
+		}
 	}
 	return abi.OK
 }
