@@ -14,7 +14,7 @@ import (
 
 // CacheOptions bound what a process's decision cache remembers.
 type CacheOptions struct {
-	Entries int           // 0 is 1,024; it is rounded up to a power of two times the ways of a set
+	Entries int           // 0 is 2,048; it is rounded up to a power of two times the ways of a set
 	TTL     time.Duration // how long at most; 0 is 5 s
 }
 
@@ -46,12 +46,12 @@ func (o CacheOptions) Lifetime() time.Duration {
 }
 
 const (
-	defaultEntries = 1024
+	defaultEntries = 2048
 	maxEntries     = 1 << 20
 	defaultTTL     = 5 * time.Second
 
-	// ways is how many entries share a set. With four, 256 questions for 1,024
-	// entries meet so often that one in forty is evicted in turn for ever.
+	// ways is how many entries share a set. With four, 256 questions in room for
+	// 1,024 meet so often that one in forty is evicted in turn for ever.
 	ways = 8
 
 	// maxEntryText bounds the text that one entry keeps. Paths are a guest's choice,

@@ -127,7 +127,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
 	fs.BoolVar(&f.noNamespaces, "no-namespaces", false, "confine a native program as on a host without namespaces: by Landlock and seccomp only")
-	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 1024); no answer depends on it")
+	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 2048); no answer depends on it")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
 	fs.BoolVarP(&f.noTTY, "no-tty", "T", false, "never pass a terminal through")
 	fs.Var(one(&f.name, "NAME", parseText), "name", "a label for people")
