@@ -262,6 +262,7 @@ func (p *Process) makeReport() *Report {
 	for _, d := range p.denied.List() {
 		r.Denials = append(r.Denials, denial(&d))
 	}
+	r.Failures = failed(kp.Failures().List(), r.Denials)
 	if p.policies != nil {
 		r.Policies = p.policies.Describe()
 		if unchecked := uncheckedNatively(p.policies); p.domain == "native" && unchecked != "" {
@@ -280,6 +281,42 @@ func denial(d *perm.Denial) Denial {
 	return Denial{
 		Event: d.Event.String(), Code: d.Reason.Code(), Syscall: d.Nr.String(), Via: d.Via,
 		Layer: d.Layer.String(), Rule: d.Rule, Requested: d.Requested, Canonical: d.Canonical, Grant: d.Grant,
-		Errno: d.Errno.String(), Count: d.Count,
+		Errno: d.Errno.String(), Cached: d.Cached, Count: d.Count,
 	}
+}
+
+// failed renders what failed without being refused. What turned out to be hidden is a
+// denial, and not here.
+func failed(all []perm.Failure, denials []Denial) []FailedCall {
+	var out []FailedCall
+	for i := range all {
+		f := &all[i]
+		if slices.ContainsFunc(denials, func(d Denial) bool {
+			return d.Requested == f.Path && d.Syscall == f.Nr.String() && d.Errno == f.Errno.String()
+		}) {
+			continue
+		}
+		c := FailedCall{Syscall: f.Nr.String(), Via: f.Via, Path: f.Path, Errno: f.Errno.String(), Count: f.Count}
+		if f.Event != 0 {
+			c.Event = f.Event.String()
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// denied is what a live run says of itself, of a report the same fields.
+type denied struct {
+	Denials  []Denial     `json:"denials"`
+	Failures []FailedCall `json:"failures"`
+}
+
+// Denied returns what the run was refused so far, and what failed.
+func (h handler) Denied() ([]byte, error) {
+	d := denied{Denials: []Denial{}}
+	for _, x := range h.p.denied.List() {
+		d.Denials = append(d.Denials, denial(&x))
+	}
+	d.Failures = failed(h.p.p.Failures().List(), d.Denials)
+	return json.Marshal(&d)
 }

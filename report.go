@@ -27,6 +27,7 @@ type Report struct {
 	Cleanup     Cleanup           `json:"cleanup"`
 	Decisions   Decisions         `json:"decisions"`
 	Denials     []Denial          `json:"denials"`
+	Failures    []FailedCall      `json:"failures"` // what was allowed and failed all the same: missing files, full disks
 	View        []ViewEntry       `json:"view"`
 	Policies    []string          `json:"policies"` // in force: file, how many, digest
 	Enforcement map[string]string `json:"enforcement"`
@@ -84,7 +85,19 @@ type Denial struct {
 	Canonical string `json:"canonical"`
 	Grant     string `json:"grant"` // the smallest grant that would allow it, as a flag
 	Errno     string `json:"errno"`
+	Cached    bool   `json:"cached"` // the first time it was refused from memory
 	Count     uint64 `json:"count"`
+}
+
+// FailedCall is an operation that was allowed and that the host could not do, folded over
+// repetitions. At most 256 different ones are kept.
+type FailedCall struct {
+	Event   string `json:"event,omitempty"`
+	Syscall string `json:"syscall"`
+	Via     string `json:"via"`
+	Path    string `json:"path,omitempty"`
+	Errno   string `json:"errno"`
+	Count   uint64 `json:"count"`
 }
 
 // ViewEntry is one part of the file system that the program saw.
@@ -108,6 +121,9 @@ func (r *Report) MarshalJSON() ([]byte, error) {
 	}
 	if p.View == nil {
 		p.View = []ViewEntry{}
+	}
+	if p.Failures == nil {
+		p.Failures = []FailedCall{}
 	}
 	if p.Policies == nil {
 		p.Policies = []string{}

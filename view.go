@@ -127,7 +127,10 @@ func (v *view) grant(g Grant) error {
 	}
 	if g.Kind == GrantDeny {
 		if err != nil {
-			real = abs // what does not exist yet is denied all the same
+			// What does not exist yet is denied all the same, where it would be made.
+			if real, err = whereMade(abs); err != nil {
+				return refuse("GRANT", where, "the path cannot be followed: "+err.Error(), "check its permissions and symbolic links", err)
+			}
 		}
 		v.deny(abs, real, guest, source)
 		return nil
@@ -198,6 +201,44 @@ func (v *view) grant(g Grant) error {
 	}
 	v.preopen(pre)
 	return nil
+}
+
+// whereMade follows the symbolic links on the way to a path that does not exist, the
+// last component included: it is where the host would make the file. abs is clean.
+func whereMade(abs string) (string, error) {
+	const most = 255 // as many as the standard library follows
+	done, rest := "/", abs
+	for links := 0; ; {
+		rest = strings.TrimLeft(rest, "/")
+		if rest == "" {
+			return done, nil
+		}
+		var name string
+		name, rest, _ = strings.Cut(rest, "/")
+		if name == ".." {
+			done = filepath.Dir(done)
+			continue
+		}
+		next := filepath.Join(done, name)
+		target, err := os.Readlink(next)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			return filepath.Join(next, rest), nil
+		case err != nil: // it is there and no link
+			if _, err := os.Lstat(next); err != nil {
+				return "", err
+			}
+			done = next
+			continue
+		}
+		if links++; links > most {
+			return "", fmt.Errorf("%s: too many links", abs)
+		}
+		if filepath.IsAbs(target) {
+			done = "/"
+		}
+		rest = target + "/" + rest
+	}
 }
 
 // paths makes the two paths of a grant absolute and clean. A relative guest path

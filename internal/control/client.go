@@ -83,6 +83,18 @@ func (c *Client) Wait(ctx context.Context) ([]byte, error) {
 	return r.Report, nil
 }
 
+// Denied asks what the run was refused so far, and what failed: one JSON document.
+func (c *Client) Denied(ctx context.Context) ([]byte, error) {
+	r, err := c.call(ctx, Request{Op: OpDenied})
+	if err != nil {
+		return nil, err
+	}
+	if len(r.Denied) == 0 {
+		return nil, errors.New("the answer does not say what was refused")
+	}
+	return r.Denied, nil
+}
+
 // Change asks for OpGrant or OpRevoke, and returns what became of
 // it, one JSON document. It may be there beside an *Error, which says why nothing was
 // done.

@@ -51,6 +51,8 @@ func (r *run) record(s string) {
 	r.mu.Unlock()
 }
 
+func (r *run) Denied() ([]byte, error) { return []byte(`{"denials":[{"event":"7"}]}`), nil }
+
 func (r *run) Signal(pid abi.PID, sig abi.Signal) error {
 	if pid > 3 {
 		return fmt.Errorf("process %d: %w", pid, abi.ESRCH)
@@ -156,6 +158,9 @@ func TestChange(t *testing.T) {
 	_, path := start(t, r)
 	c := dial(t, path)
 	long := "/" + strings.Repeat("x", 4000)
+	if body, err := c.Denied(t.Context()); err != nil || string(body) != `{"denials":[{"event":"7"}]}` {
+		t.Errorf("denied: %s, %v", body, err)
+	}
 	body, err := c.Change(t.Context(), Request{Op: OpGrant, Grants: []Grant{{Kind: KindRead, Host: "/a", Guest: "/b"}, {Kind: KindAllow, Capability: "info"}, {Kind: KindWrite, Host: long}}})
 	if err != nil || string(body) != `{"version":1,"applied":true}` {
 		t.Errorf("Change = %s, %v", body, err)

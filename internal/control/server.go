@@ -22,6 +22,9 @@ type Handler interface {
 	Signal(pid abi.PID, sig abi.Signal) error
 	// Kill ends a process of the run whatever it does. It does not wait.
 	Kill(pid abi.PID) error
+	// Denied returns what the run was refused so far, and what failed, one JSON
+	// document.
+	Denied() ([]byte, error)
 	// Change gives the run the grants of r or takes them, and returns what became
 	// of it, one JSON document, which may be there beside an error.
 	Change(ctx context.Context, r Request) ([]byte, error)
@@ -227,6 +230,8 @@ func (s *Server) answer(req Request) (resp Response) {
 			st.Processes = []Process{}
 		}
 		resp.Status = &st
+	case req.Op == OpDenied:
+		resp.Denied, err = s.handler.Denied()
 	case req.Op == OpGrant || req.Op == OpRevoke:
 		resp.Change, err = s.handler.Change(s.ctx, req)
 	case req.Force:

@@ -31,6 +31,7 @@ type Op string
 const (
 	OpStatus Op = "status" // → one response with Status
 	OpKill   Op = "kill"   // Signal or Force → one empty response
+	OpDenied Op = "denied" // → one response with Denied
 	OpWait   Op = "wait"   // → one response with Waiting, later one with Report
 	OpGrant  Op = "grant"  // Grants → one response with Change
 	OpRevoke Op = "revoke" // Grants, Hard → one response with Change, and Error beside it if nothing was done
@@ -101,6 +102,7 @@ type Response struct {
 	Waiting bool            `json:"waiting,omitempty"`
 	Report  json.RawMessage `json:"report,omitempty"`
 	Change  json.RawMessage `json:"change,omitempty"` // what became of it
+	Denied  json.RawMessage `json:"denied,omitempty"` // what was refused so far, and what failed
 }
 
 // Status is what a live kernel says of a run.
@@ -192,7 +194,7 @@ func DecodeRequest(line []byte) (Request, error) {
 		return Request{}, &Error{Code: CodeVersion, Message: fmt.Sprintf("the request has version %d, the kernel of this run speaks %d", head.Version, Version)}
 	}
 	switch head.Op {
-	case OpStatus, OpKill, OpWait, OpGrant, OpRevoke:
+	case OpStatus, OpKill, OpDenied, OpWait, OpGrant, OpRevoke:
 	default:
 		return Request{}, &Error{Code: CodeUnsupported, Message: fmt.Sprintf("the kernel of this run does not know the operation %.40q", head.Op)}
 	}

@@ -130,6 +130,8 @@ var lattice = []room{
 	{path: "test/native"},
 	{path: "test/script", inTests: []string{"."}},
 	{path: "test/bench", inTests: []string{".", "kernel/...", "guest/...", "observe", "examples", "test/assemble", "test/hostile"}},
+	{path: "test/attack/guest"},
+	{path: "test/attack", inTests: []string{".", "kernel/...", "guest/wasm/wasip1"}},
 	{path: "test/conformance/guest"},
 	{path: "test/conformance", inTests: []string{".", "kernel/...", "guest/...", "examples", "test/hostile"}},
 }
@@ -174,7 +176,7 @@ var mutableRooms = []string{
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
 var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/attempt", "guest/native/landlock", "guest/native/launch",
-	"guest/native/seccomp", "guest/native/view", "internal/statedir", "internal/control", "test/conformance/guest"}
+	"guest/native/seccomp", "guest/native/view", "internal/statedir", "internal/control", "test/conformance/guest", "test/attack/guest"}
 
 // badNames are package names that say nothing.
 var badNames = []string{"util", "utils", "common", "type", "types", "manager", "impl", "helper", "helpers", "core", "misc", "base", "shared"}

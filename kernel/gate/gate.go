@@ -233,8 +233,12 @@ func panicked(s *Shared, p *proc.Process, c *abi.Call, r any) {
 // done ends the serving of a finished call and emits its event.
 func (g *Gate) done(c *abi.Call) abi.Status {
 	g.p.Leave()
+	var id abi.EventID
 	if g.start != 0 {
-		g.emit(c)
+		id = g.emit(c)
+	}
+	if c.Errno != abi.OK {
+		g.p.Failed(c, id)
 	}
 	if g.p.Killed() {
 		return abi.Killed
@@ -242,7 +246,7 @@ func (g *Gate) done(c *abi.Call) abi.Status {
 	return abi.Done
 }
 
-func (g *Gate) emit(c *abi.Call) {
+func (g *Gate) emit(c *abi.Call) abi.EventID {
 	row := c.Nr.Row()
 	e := &g.ev
 	e.Category, e.Kind, e.Errno, e.Severity = row.Category, event.KindSyscall(c.Nr), c.Errno, abi.Info
@@ -267,9 +271,11 @@ func (g *Gate) emit(c *abi.Call) {
 			e.Text, e.Text2 = "", ""
 		}
 	}
-	if g.p.Stream().Emit(e) != 0 {
+	id := g.p.Stream().Emit(e)
+	if id != 0 {
 		g.emitted++
 	}
+	return id
 }
 
 // Publish adds what was counted to the process's usage. The kernel calls it

@@ -26,6 +26,7 @@ type Denial struct {
 	Canonical string // as it resolved, "" if it did not
 	Grant     string // the smallest grant that would allow it, as a flag
 	Errno     abi.Errno
+	Cached    bool // the first time it was refused from memory
 	Count     uint64
 }
 

@@ -351,3 +351,16 @@ func quote(p string) string {
 	}
 	return "'" + strings.ReplaceAll(p, "'", `'\''`) + "'"
 }
+
+// Granted names the grant that covers a canonical path, as a flag; "" if none does, or
+// if it is private to the process.
+func (s *Subject) Granted(canonical string) string {
+	r := s.cover(s.key(strings.TrimRight(canonical, "/")))
+	switch {
+	case r == nil:
+		return ""
+	case r.Host == "":
+		return "private to the program"
+	}
+	return r.text()
+}

@@ -84,8 +84,22 @@ func matchProtected(p string, skip int) (end int, partial bool) {
 		if start > zone && next > skip && slices.Contains(zoneNames[:], name) {
 			return next, false
 		}
+		if short, ok := shortName(name); ok {
+			for _, pat := range protectedNames {
+				first, _, _ := strings.Cut(pat, "/")
+				if !short.of(first) {
+					continue
+				}
+				if e, part := matchAt(p, start, pat); e > skip {
+					if !part {
+						return e, false
+					}
+					end, partial = e, true
+				}
+			}
+		}
 		if name == "git~1" {
-			name = ".git" // the short name on FAT
+			name = ".git" // for the zones
 		}
 		if name == "" || name[0] != '.' {
 			start = next // every protected name begins with a dot
@@ -168,7 +182,10 @@ func matchAt(p string, start int, pat string) (end int, partial bool) {
 
 // matchName compares one pattern component with a folded name.
 func matchName(pat, name string) bool {
-	if pat == name || pat == ".git" && name == "git~1" {
+	if pat == name {
+		return true
+	}
+	if short, ok := shortName(name); ok && short.of(pat) {
 		return true
 	}
 	if !strings.Contains(pat, "*") {
@@ -177,6 +194,54 @@ func matchName(pat, name string) bool {
 	ok, err := path.Match(pat, name)
 	return ok && err == nil
 }
+
+// short is a name of eight and three characters, as FAT gives one to each file: what
+// precedes the tilde and the number, how much room the number leaves for it, and the
+// extension.
+type short struct {
+	base, ext string
+	room      int
+}
+
+// shortName takes a folded name apart. The number is not looked at: it depends on
+// which names the directory had before.
+func shortName(name string) (short, bool) {
+	i := strings.IndexByte(name, '~')
+	if i < 1 || i > 6 {
+		return short{}, false
+	}
+	number, ext, _ := strings.Cut(name[i+1:], ".")
+	if number == "" || strings.Trim(number, "0123456789") != "" {
+		return short{}, false
+	}
+	return short{base: name[:i], ext: ext, room: 7 - len(number)}, len(number) < 7
+}
+
+// of reports whether FAT might give s to the file named long. Dots before the last do
+// not count, and neither does one at the beginning. Instead of its first letters two of
+// them may stand there and a checksum.
+func (s short) of(long string) bool {
+	base, ext := strings.TrimLeft(long, "."), ""
+	if i := strings.LastIndexByte(base, '.'); i >= 0 {
+		base, ext = strings.ReplaceAll(base[:i], ".", ""), base[i+1:]
+	}
+	if i := strings.IndexByte(base, '*'); i >= 0 {
+		base = base[:i]
+	}
+	if len(ext) > 3 {
+		ext = ext[:3]
+	}
+	if s.ext != ext {
+		return false
+	}
+	if base[:min(len(base), s.room)] == s.base {
+		return true
+	}
+	return len(s.base) == 6 && len(base) >= 2 && s.base[:2] == base[:2] && hex(s.base[2:])
+}
+
+// hex reports whether s is a checksum.
+func hex(s string) bool { return strings.Trim(s, "0123456789abcdef") == "" }
 
 // zoneOf returns a name that is protected directly inside the directory p, a
 // folded path, because p stands in a zone; "" otherwise. Moving such a directory

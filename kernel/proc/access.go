@@ -9,7 +9,10 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/vfs"
 )
 
-var _ vfs.Access = (*Process)(nil)
+var (
+	_ vfs.Access = (*Process)(nil)
+	_ vfs.Mover  = (*Process)(nil)
+)
 
 // Decide asks layers 2 to 4 about the file that a walk ended at and records a
 // refusal. canonical is the path of the handle, not what the guest wrote.
@@ -23,6 +26,18 @@ func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
 		return abi.OK
 	}
 	return p.Deny(*d, p.requested(), canonical)
+}
+
+// Policed reports whether policies have a say.
+func (p *Process) Policed() bool { return p.authority.Policed() }
+
+// Moved decides on giving what is at one canonical path another, and records a refusal.
+func (p *Process) Moved(from, to string) abi.Errno {
+	d := p.authority.Moved(from, to)
+	if d.Allow {
+		return abi.OK
+	}
+	return p.Deny(d, p.requested(), from)
 }
 
 // requested is the path that the guest gave in the call being served, from the
@@ -52,16 +67,43 @@ func (p *Process) asking() ask {
 func (p *Process) Deny(d perm.Decision, requested, canonical string) abi.Errno {
 	a := p.asking()
 	a.requested = requested
+	p.refused.Store(true)
 	p.deny(d, a, canonical)
 	return d.Errno
 }
+
+// Failed records that the call being served was allowed and failed, unless it was
+// refused. A path that is missing in the view may still turn out to be hidden.
+func (p *Process) Failed(c *abi.Call, event abi.EventID) {
+	if p.refused.Load() {
+		return
+	}
+	x := perm.Failure{Event: event, Nr: c.Nr, Via: c.Via, Errno: c.Errno}
+	switch c.Nr.Row().Touches {
+	case abi.ObjPath, abi.ObjTwoPaths:
+		x.Path = p.requested()
+	case abi.ObjDescriptor:
+		// Of these only what the storage says is news.
+		switch c.Errno {
+		case abi.ENOSPC, abi.EIO, abi.EROFS, abi.EDQUOT:
+		default:
+			return
+		}
+	default:
+		return
+	}
+	p.failures.Add(x)
+}
+
+// Failures returns the folded record of what failed without being refused.
+func (p *Process) Failures() *perm.Failures { return &p.failures }
 
 // deny records and emits a refusal.
 func (p *Process) deny(d perm.Decision, a ask, canonical string) {
 	canonical = trimSlash(canonical)
 	x := perm.Denial{
 		Nr: a.nr, Via: a.via, Layer: d.Layer, Reason: d.Reason, Rule: d.Rule,
-		Requested: a.requested, Canonical: canonical, Grant: d.Grant, Errno: d.Errno,
+		Requested: a.requested, Canonical: canonical, Grant: d.Grant, Errno: d.Errno, Cached: d.Cached,
 	}
 	nr, kind := event.Absent, event.KindDenial
 	if a.known {

@@ -12,13 +12,14 @@ import (
 
 // looks finds out whether the host has what a process asked for and cannot see.
 // The guest names the path, and the host may take its time over it (a dead
-// network mount) or act on it; so the look is never taken in the guest's call,
-// which also keeps the guest from timing the answer. One goroutine of the
-// process takes its looks, while there are any.
+// network mount) or act on it; so the look is never taken in the guest's call, and
+// neither is what follows from it: a call that records nothing takes less time than
+// one that does, and would tell the guest what is there. One goroutine of the process
+// does both, while there is anything to do.
 type looks struct {
 	mu    sync.Mutex
 	known map[wanted]*look // guarded by mu; at most maxLooks
-	queue []*look          // guarded by mu; not settled yet
+	queue []*look          // guarded by mu; those with asks
 	idle  chan struct{}    // guarded by mu; closed when the goroutine has ended; nil if there is none
 }
 
@@ -38,7 +39,7 @@ type wanted struct {
 // look is one question to the host.
 type look struct {
 	wanted
-	asks              []ask // that wait for the answer
+	asks              []ask // that wait for the answer; the look is in the queue while there are any
 	settled           bool
 	exists, grantable bool
 	grant             string // the path that a grant must name
@@ -66,29 +67,27 @@ func (p *Process) Hidden(canonical string) {
 		w.write = c.Open&abi.OWrite != 0 || c.Nr.Row().Capability == abi.CapFileWrite
 		w.made = c.Open&abi.OCreate != 0 || c.Nr == abi.SysMkdir || c.Nr == abi.SysSymlink
 	}
-	if l := p.looks.ask(w, a, p.look); l != nil {
-		p.settle(l, a)
-	}
+	p.looks.ask(w, a, p.look)
 }
 
-// ask returns the look if it is settled, and otherwise has it taken for a.
-func (s *looks) ask(w wanted, a ask, take func()) *look {
+// ask has the look taken for a. It does the same whether or not that was done before.
+func (s *looks) ask(w wanted, a ask, take func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	invariants.Point("proc.looks")
 	l := s.known[w]
 	switch {
 	case l == nil && len(s.known) == maxLooks:
-		return nil
+		return
 	case l == nil:
 		if s.known == nil {
 			s.known = map[wanted]*look{}
 		}
 		l = &look{wanted: w}
 		s.known[w] = l
+	}
+	if len(l.asks) == 0 {
 		s.queue = append(s.queue, l)
-	case l.settled:
-		return l
 	}
 	if i := len(l.asks) - 1; i >= 0 && (l.asks[i].nr == a.nr && l.asks[i].requested == a.requested || i+1 == maxAsks) {
 		l.asks[i].n++
@@ -99,7 +98,6 @@ func (s *looks) ask(w wanted, a ask, take func()) *look {
 		s.idle = make(chan struct{})
 		go take()
 	}
-	return nil
 }
 
 // next returns the next look, or nil once there is none: the goroutine then ends.
@@ -116,11 +114,10 @@ func (s *looks) next() *look {
 	return l
 }
 
-// answer settles l and returns who asked.
-func (s *looks) answer(l *look, exists, grantable bool, grant string) []ask {
+// answered returns who asked.
+func (s *looks) answered(l *look) []ask {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	l.settled, l.exists, l.grantable, l.grant = true, exists, grantable, grant
 	asks := l.asks
 	l.asks = nil
 	return asks
@@ -129,17 +126,24 @@ func (s *looks) answer(l *look, exists, grantable bool, grant string) []ask {
 // look is the goroutine.
 func (p *Process) look() {
 	for l := p.looks.next(); l != nil; l = p.looks.next() {
-		grant := l.path
-		exists, grantable := p.host(grant)
-		if dir := path.Dir(grant); !exists && l.made && dir != "/" {
-			// It could be made if its directory were granted. The root is more
-			// than anybody should be told to grant.
-			grant = dir
-			exists, grantable = p.host(grant)
+		if !l.settled {
+			p.take(l)
 		}
-		for _, a := range p.looks.answer(l, exists, grantable, grant) {
+		for _, a := range p.looks.answered(l) {
 			p.settle(l, a)
 		}
+	}
+}
+
+// take asks the host. Only one goroutine at a time does, and reads what it said.
+func (p *Process) take(l *look) {
+	l.settled, l.grant = true, l.path
+	l.exists, l.grantable = p.host(l.grant)
+	if dir := path.Dir(l.grant); !l.exists && l.made && dir != "/" {
+		// It could be made if its directory were granted. The root is more than
+		// anybody should be told to grant.
+		l.grant = dir
+		l.exists, l.grantable = p.host(l.grant)
 	}
 }
 

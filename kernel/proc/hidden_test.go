@@ -44,6 +44,41 @@ func TestHiddenCountsEveryAsk(t *testing.T) {
 	}
 }
 
+// A call does the same for what is there and for what is not, also when that is known
+// already: what is recorded is recorded by the goroutine, which is held up here.
+func TestHiddenRecordsNothingInTheCall(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	hung, entered := make(chan struct{}), make(chan struct{})
+	p := hiding(func(path string) (bool, bool) {
+		if path == "/hangs" {
+			close(entered)
+			<-hung
+		}
+		return path == "/there", true
+	})
+	p.Hidden("/there")
+	p.Hidden("/absent")
+	if !p.Settle(time.Minute) {
+		t.Fatal("not settled")
+	}
+	p.Hidden("/hangs")
+	<-entered
+	for range 10 {
+		p.Hidden("/there")
+		p.Hidden("/absent")
+	}
+	if total, _ := p.Denials().Total(); total != 1 {
+		t.Errorf("%d denials while the goroutine is held up, want the one from before", total)
+	}
+	close(hung)
+	if !p.Settle(time.Minute) {
+		t.Fatal("not settled")
+	}
+	if total, _ := p.Denials().Total(); total != 11 {
+		t.Errorf("%d denials in the end, want 11", total)
+	}
+}
+
 // What is to be made needs its directory, if the host has that.
 func TestHiddenDirectory(t *testing.T) {
 	defer goleak.VerifyNone(t)

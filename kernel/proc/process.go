@@ -56,13 +56,14 @@ type Process struct {
 	// Resident is the memory that a process uses which the host limits, in bytes.
 	Resident atomic.Uint64
 
-	cpu     atomic.Int64 // ns on a vCPU, or of the host processes it consists of
-	pressed atomic.Bool  // a growth of memory was refused and none succeeded since
-	current *abi.Call    // being served; set and read on whoever serves it
+	cpu      atomic.Int64 // ns on a vCPU, or of the host processes it consists of
+	pressed  atomic.Bool  // a growth of memory was refused and none succeeded since
+	failures perm.Failures
+	refused  atomic.Bool // the call being served was refused, by a rule or a limit
+	current  *abi.Call   // being served; set and read on whoever serves it
+	asked    []question  // what current was allowed; on whoever serves it
 	// remembered counts the decisions that Decide had from memory.
 	remembered atomic.Uint64
-
-	asked []question // what current was allowed; on whoever serves it
 	// serving is the epoch under which a call is served at this moment, 0 if none is.
 	serving atomic.Uint64
 
@@ -113,6 +114,7 @@ func New(o Options) *Process {
 
 // limited records that a limit refused n of something.
 func (p *Process) limited(l abi.Limit, n uint64) {
+	p.refused.Store(true)
 	p.Emit(&event.Event{
 		Category: abi.CatSecurity, Severity: abi.Notice, Kind: event.KindLimit,
 		PID: p.PID, Chain: p.Chain, A: uint64(l), B: n,
@@ -256,7 +258,12 @@ func (p *Process) CPUTime() time.Duration { return time.Duration(p.cpu.Load()) }
 func (p *Process) AddCPU(d time.Duration) time.Duration { return time.Duration(p.cpu.Add(int64(d))) }
 
 // SetCall names the call that is being served, for the record of a denial.
-func (p *Process) SetCall(c *abi.Call) { p.current, p.asked = c, p.asked[:0] }
+func (p *Process) SetCall(c *abi.Call) {
+	p.current, p.asked = c, p.asked[:0]
+	if p.refused.Load() { // a load is free, and a store is not
+		p.refused.Store(false)
+	}
+}
 
 // ObserveCPU replaces the CPU time of a process that runs outside the vCPUs, unless
 // more is known already, and returns it.

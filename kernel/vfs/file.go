@@ -303,6 +303,24 @@ func (f *File) Stat() (abi.Stat, abi.Errno) {
 	return f.at.node.Stat()
 }
 
+// StatAs describes the file to a, which is not told of what it may not see.
+func (f *File) StatAs(a Access) (abi.Stat, abi.Errno) {
+	st, errno := f.Stat()
+	if errno == abi.OK && f.ch == nil {
+		veil(a, f.at.path, &st)
+	}
+	return st, errno
+}
+
+// veil takes from the description of a directory above something denied what counts
+// its entries: on most file systems the links say how many directories are in it, and
+// on some the size how many names. One link is how others say that they do not count.
+func veil(a Access, path string, st *abi.Stat) {
+	if a != nil && st.Type == abi.TypeDirectory && a.Subject().HidesBeneath(path) {
+		st.Nlink, st.Size = 1, 0
+	}
+}
+
 // Truncate sets the size of a file that is open for writing.
 func (f *File) Truncate(size int64) abi.Errno {
 	flags := f.Flags()

@@ -119,6 +119,12 @@ func (w *walker) create(l last, name string, flags abi.OpenFlags, mode uint32) (
 			return nil, false, errno
 		}
 	}
+	if m, ok := w.a.(Mover); ok && flags&abi.OWrite != 0 && m.Policed() {
+		// What the rules of a path say of creating says nothing of what is written then.
+		if errno := w.decide(abi.ActWrite, name); errno != abi.OK {
+			return nil, false, errno
+		}
+	}
 	dir, errno := changeable(w.top())
 	if errno != abi.OK {
 		return nil, false, errno

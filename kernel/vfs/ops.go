@@ -64,10 +64,15 @@ func (ns *Namespace) Stat(a Access, base *Base, path string, follow bool) (abi.S
 	}
 	if f, ok := s.node.(Finder); ok && s.own {
 		if st, ok := f.Found(); ok {
+			veil(a, s.path, &st)
 			return st, abi.OK
 		}
 	}
-	return s.node.Stat()
+	st, errno := s.node.Stat()
+	if errno == abi.OK {
+		veil(a, s.path, &st)
+	}
+	return st, errno
 }
 
 // Readlink returns the target of the symbolic link at path.
@@ -188,7 +193,42 @@ func (ns *Namespace) Rmdir(a Access, base *Base, path string) abi.Errno {
 	if errno := t.allowed(abi.ActDelete, true); errno != abi.OK {
 		return t.absent(errno)
 	}
+	if a != nil && a.Subject().HidesBeneath(t.path) {
+		return t.rmdirAboveDenied()
+	}
 	return t.dir.Remove(t.last.name, true)
+}
+
+// rmdirAboveDenied refuses to remove a directory beneath which something is denied.
+// Whether it is empty would say whether that is there.
+func (t *target) rmdirAboveDenied() abi.Errno {
+	switch _, typ, errno := t.object(); {
+	case errno != abi.OK:
+		return errno
+	case typ != abi.TypeDirectory:
+		return abi.ENOTDIR
+	}
+	return t.pinned(abi.ActDelete)
+}
+
+// aboveDenied decides on removing or replacing, as what is no directory, a name
+// beneath which something is denied. A file system that hides it keeps the directories
+// and links that lead to it, and only while it is there; so the answer is given here.
+func (t *target) aboveDenied(act abi.Action) abi.Errno {
+	if t.w.a == nil || !t.w.a.Subject().HidesBeneath(t.path) {
+		return abi.OK
+	}
+	switch _, typ, errno := t.object(); {
+	case errno == abi.ENOENT:
+		return abi.OK
+	case errno != abi.OK:
+		return errno
+	case typ == abi.TypeDirectory:
+		return abi.EISDIR
+	case typ == abi.TypeSymlink:
+		return t.pinned(act)
+	}
+	return abi.OK
 }
 
 // absent turns a refusal to change into ENOENT where the name may be read and is
@@ -230,6 +270,9 @@ func (ns *Namespace) Unlink(a Access, base *Base, path string) abi.Errno {
 	}
 	if errno := t.allowed(abi.ActDelete, false); errno != abi.OK {
 		return t.absent(errno)
+	}
+	if errno := t.aboveDenied(abi.ActDelete); errno != abi.OK {
+		return errno
 	}
 	if t.last.slash {
 		// A name with a slash is a directory's, and those are not unlinked.
@@ -337,6 +380,9 @@ func (ns *Namespace) Link(a Access, oldBase *Base, oldPath string, follow bool, 
 	if s.mount != t.w.top().mount || !s.own && s.from == nil {
 		return abi.EXDEV
 	}
+	if errno := t.w.moved(s.node, typ, s.path, t.path); errno != abi.OK {
+		return errno
+	}
 	return t.dir.Link(t.last.name, s.node)
 }
 
@@ -383,9 +429,19 @@ func (ns *Namespace) Rename(a Access, oldBase *Base, oldPath string, newBase *Ba
 		if errno := to.pinned(abi.ActCreate); errno != abi.OK {
 			return errno
 		}
+	} else {
+		if errno := from.aboveDenied(abi.ActDelete); errno != abi.OK {
+			return errno
+		}
+		if errno := to.aboveDenied(abi.ActCreate); errno != abi.OK {
+			return errno
+		}
 	}
 	if from.w.top().mount != to.w.top().mount {
 		return abi.EXDEV
+	}
+	if errno := from.goes(&to, typ); errno != abi.OK {
+		return errno
 	}
 	return from.dir.Rename(from.last.name, to.w.top().node, to.last.name)
 }

@@ -41,6 +41,10 @@ func (k *fakeKernel) Start(ctx context.Context, s agentos.Spec) (process, error)
 	}
 	return k, nil
 }
+func (k *fakeKernel) Ask(agentos.Spec, abi.Action, string) (*agentos.Explanation, error) {
+	return nil, k.startErr
+}
+
 func (k *fakeKernel) Plan(s agentos.Spec) (*agentos.Plan, error) {
 	k.spec = s
 	return &agentos.Plan{Program: s.Program, Domain: "wasm"}, k.startErr

@@ -22,6 +22,7 @@ const (
 	CodeCompile     Code = "AGENTOS-COMPILE"
 	CodeState       Code = "AGENTOS-STATE"
 	CodeNoRun       Code = "AGENTOS-NO-RUN"
+	CodeNoDenial    Code = "AGENTOS-NO-DENIAL"
 	CodeControl     Code = "AGENTOS-CONTROL"
 	CodeSetup       Code = "AGENTOS-SETUP"
 	CodeInterrupted Code = "AGENTOS-INTERRUPTED"
@@ -73,6 +74,7 @@ func codes() []codeRow {
 		{CodeCompile, "126", "The program is Go source that does not compile, or no program.", "What the compiler says stands above the message."},
 		{CodeState, "125", "The state directory cannot be used, and the command needs it.", "The message says what is wrong with it; $AGENTOS_STATE names another."},
 		{CodeNoRun, "125", "No run has that id.", "`agentos runs` lists those that there are."},
+		{CodeNoDenial, "125", "There is no denial that could be explained: none with that event, none about that path, or none at all.", "`agentos report RUN` lists the denials of a run; `agentos explain --path PATH` asks without a run."},
 		{CodeControl, "125", "The kernel of a run cannot be reached.", "It may just have ended; `agentos ps` lists the live ones."},
 		{"AGENTOS-NOT-GRANTED", "125", "What was to be revoked is nothing that the program has.", "The report's view says what it has; name the path as the host or the program has it."},
 		{"AGENTOS-CANNOT-RECALL", "125", "A native program cannot be made to give back what it has opened, mapped, or been shown; nothing was changed.", "`agentos revoke --hard` ends it."},

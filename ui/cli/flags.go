@@ -87,31 +87,42 @@ func many[T any](to *[]T, kind string, parse func(string) (T, error)) *parsed {
 	}}
 }
 
-// register defines the flags of run.
-func (f *runFlags) register(fs *pflag.FlagSet) {
-	fs.SortFlags = false
-	grant := func(kind agentos.GrantKind) func(string) (agentos.Grant, error) {
-		return func(s string) (agentos.Grant, error) {
-			if kind == agentos.GrantDeny {
-				host, err := manifest.ParseDenied(s)
-				return agentos.Grant{Kind: kind, Host: host, Source: "flag"}, err
-			}
-			host, guest, err := manifest.ParseGrant(s)
-			return agentos.Grant{Kind: kind, Host: host, Guest: guest, Source: "flag"}, err
+// grantOf parses the value of a grant's flag.
+func grantOf(kind agentos.GrantKind) func(string) (agentos.Grant, error) {
+	return func(s string) (agentos.Grant, error) {
+		if kind == agentos.GrantDeny {
+			host, err := manifest.ParseDenied(s)
+			return agentos.Grant{Kind: kind, Host: host, Source: "flag"}, err
 		}
+		host, guest, err := manifest.ParseGrant(s)
+		return agentos.Grant{Kind: kind, Host: host, Guest: guest, Source: "flag"}, err
 	}
-	fs.VarP(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantRead)), "read", "r", "grant reading and listing under a path")
-	fs.VarP(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantWrite)), "write", "w", "grant reading, creating, changing, and deleting under a path")
-	fs.Var(many(&f.grants, "HOST[:GUEST]", grant(agentos.GrantOverlay)), "overlay", "grant like --write, but capture the writes until they are committed")
-	fs.Var(one(&f.onExit, "keep|commit|discard", parseOnExit), "on-exit", "what becomes of captured writes when the run ends (default keep)")
-	fs.Var(many(&f.grants, "PATH", grant(agentos.GrantDeny)), "deny", "nothing under this path, whatever else is granted")
-	fs.Var(many(&f.listen, "[ADDR:]PORT", manifest.ParseListen), "listen", "listen on a TCP port of this host (default address 127.0.0.1; port 0 is any free one)")
-	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
-	fs.Var(many(&f.allow, "CAPABILITY", manifest.ParseCapability), "allow", "another capability, by its name in agentos syscalls")
+}
+
+// registerGrants defines the flags that decisions depend on.
+func (f *runFlags) registerGrants(fs *pflag.FlagSet) {
+	fs.VarP(many(&f.grants, "HOST[:GUEST]", grantOf(agentos.GrantRead)), "read", "r", "grant reading and listing under a path")
+	fs.VarP(many(&f.grants, "HOST[:GUEST]", grantOf(agentos.GrantWrite)), "write", "w", "grant reading, creating, changing, and deleting under a path")
+	fs.Var(many(&f.grants, "HOST[:GUEST]", grantOf(agentos.GrantOverlay)), "overlay", "grant like --write, but capture the writes until they are committed")
+	fs.Var(many(&f.grants, "PATH", grantOf(agentos.GrantDeny)), "deny", "nothing under this path, whatever else is granted")
 	fs.Var(many(&f.unprotect, "PATH", parsePath), "unprotect", "lift the protection of a path inside a write grant")
 	fs.Var(many(&f.policies, "FILE", parsePath), "policy", "policies in the Cedar language that bind the program, whatever is granted; or builtin:NAME (agentos policy list)")
 	fs.Var(one(&f.denyPolicy, "allow|deny", parsePolicyDefault), "policy-default", "what becomes of what no policy decides (default allow)")
 	fs.Var(one(&f.cwd, "PATH", manifest.ParseGuestPath), "cwd", "working directory, as the program sees it")
+	fs.Var(one(&f.domain, "DOMAIN", manifest.ParseDomain), "domain", "auto, wasm, or native (default auto)")
+	fs.BoolVar(&f.bare, "bare", false, "without what a program otherwise has unasked")
+	fs.Var(one(&f.name, "NAME", parseText), "name", "a label for people")
+	fs.Var(one(&f.manifest, "FILE", parsePath), "manifest", "take grants and limits from a TOML file; flags add to it")
+}
+
+// register defines the flags of run.
+func (f *runFlags) register(fs *pflag.FlagSet) {
+	fs.SortFlags = false
+	f.registerGrants(fs)
+	fs.Var(one(&f.onExit, "keep|commit|discard", parseOnExit), "on-exit", "what becomes of captured writes when the run ends (default keep)")
+	fs.Var(many(&f.listen, "[ADDR:]PORT", manifest.ParseListen), "listen", "listen on a TCP port of this host (default address 127.0.0.1; port 0 is any free one)")
+	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
+	fs.Var(many(&f.allow, "CAPABILITY", manifest.ParseCapability), "allow", "another capability, by its name in agentos syscalls")
 	fs.Var(one(&f.timeout, "DURATION", manifest.ParseDuration), "timeout", "wall time, from creation (default none)")
 	fs.Var(one(&f.cpuTime, "DURATION", manifest.ParseDuration), "cpu-time", "processor time (default none)")
 	fs.Var(one(&f.cpus, "N", manifest.ParseCPUs), "cpus", "processors (default all)")
@@ -122,16 +133,12 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(one(&f.output, "SIZE", manifest.ParseSize), "output", "standard output and error together (default none)")
 	fs.Var(one(&f.priority, "0..10", manifest.ParsePriority), "priority", "0 (least) to 10 (default 5)")
 	fs.Var(one(&f.killAfter, "DURATION", manifest.ParseDuration), "kill-after", "grace between TERM and KILL (default 2s)")
-	fs.Var(one(&f.domain, "DOMAIN", manifest.ParseDomain), "domain", "auto, wasm, or native (default auto)")
-	fs.BoolVar(&f.bare, "bare", false, "without what a program otherwise has unasked")
 	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
 	fs.BoolVar(&f.noNamespaces, "no-namespaces", false, "confine a native program as on a host without namespaces: by Landlock and seccomp only")
 	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 2048); no answer depends on it")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
 	fs.BoolVarP(&f.noTTY, "no-tty", "T", false, "never pass a terminal through")
-	fs.Var(one(&f.name, "NAME", parseText), "name", "a label for people")
-	fs.Var(one(&f.manifest, "FILE", parsePath), "manifest", "take grants and limits from a TOML file; flags add to it")
 	fs.Var(one(&f.report, "FILE", parsePath), "report", "write the report, as JSON")
 	fs.Var(one(&f.events, "FILE", parsePath), "events", "write every event, as JSON lines")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what the program would have, and run nothing")

@@ -105,8 +105,7 @@ func otherCommands() []otherCommand {
 		{Name: "pull", Answer: "there are no images; agentos run takes a file"}, {Name: "images", Answer: "there are no images; agentos run takes a file"},
 		{Name: "top", NotYet: true, Answer: "agentos ps lists what runs"},
 		{Name: "learn", NotYet: true, Answer: "agentos report lists denials with the flags that grant them"}, {Name: "events", NotYet: true, Answer: "agentos run --events FILE writes them"},
-		{Name: "trace", NotYet: true, Answer: "agentos run --events FILE writes every event"}, {Name: "explain", NotYet: true, Answer: "agentos report lists denials with the flags that grant them"},
-		{Name: "bench", NotYet: true, Answer: "make bench measures, from the source"}, {Name: "daemon", NotYet: true, Answer: "every run has its own kernel"}, {Name: "serve", NotYet: true, Answer: "every run has its own kernel"}, {Name: "mcp", NotYet: true, Answer: "every run has its own kernel"},
+		{Name: "trace", NotYet: true, Answer: "agentos run --events FILE writes every event"}, {Name: "bench", NotYet: true, Answer: "make bench measures, from the source"}, {Name: "daemon", NotYet: true, Answer: "every run has its own kernel"}, {Name: "serve", NotYet: true, Answer: "every run has its own kernel"}, {Name: "mcp", NotYet: true, Answer: "every run has its own kernel"},
 	}
 }
 

@@ -43,11 +43,7 @@ that nothing ran, and one line on standard error says the cause.`,
 // run carries out `agentos run`.
 func (inv *invocation) run(cmd *cobra.Command, f *runFlags, args []string) error {
 	inv.screen.quiet = f.quiet
-	req, err := f.request(cmd.Flags(), args, surroundings{
-		lookup: inv.Env,
-		getwd:  os.Getwd,
-		note:   func(s string) { inv.screen.note(yellow, s) },
-	})
+	req, err := f.request(cmd.Flags(), args, inv.surroundings())
 	if err != nil {
 		return err
 	}
@@ -220,4 +216,9 @@ func startFailure(err error) *Failure {
 		return asFailure(err)
 	}
 	return &Failure{Status: s.Status, Code: Code(s.Code), Where: s.Where, Problem: s.Problem, Fix: s.Fix, Err: err}
+}
+
+// surroundings are the caller's.
+func (inv *invocation) surroundings() surroundings {
+	return surroundings{lookup: inv.Env, getwd: os.Getwd, note: func(s string) { inv.screen.note(yellow, s) }}
 }

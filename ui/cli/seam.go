@@ -13,6 +13,7 @@ import (
 type kernel interface {
 	Start(context.Context, agentos.Spec) (process, error)
 	Plan(agentos.Spec) (*agentos.Plan, error)
+	Ask(agentos.Spec, abi.Action, string) (*agentos.Explanation, error)
 	Degraded() []string
 	Close() error
 }

@@ -225,7 +225,7 @@ func fstat(p *proc.Process, c *abi.Call) abi.Errno {
 		return errno
 	}
 	defer release(d.File)
-	c.Stat, errno = d.File.Stat()
+	c.Stat, errno = d.File.StatAs(p)
 	return errno
 }
 
