@@ -352,40 +352,48 @@ func BenchmarkDecisionPath(b *testing.B) {
 		d := newDecider(b, kinds[kind](b), guest)
 		read := &abi.Call{Nr: abi.SysPread, FD: d.file, Buf: [][]byte{make([]byte, 4096)}}
 		g := gate.New(d.p, &gate.Shared{Table: table})
-		b.Run(kind+"/read/bare", func(b *testing.B) {
-			handler := gatefile.Handlers()[abi.SysPread]
-			for b.Loop() {
-				if errno := handler(d.p, read); errno != abi.OK || read.Ret != 4096 {
-					b.Fatal(errno, read.Ret)
-				}
-			}
+		handler := gatefile.Handlers()[abi.SysPread]
+		pairs(b, kind+"/read", func() bool {
+			return handler(d.p, read) == abi.OK && read.Ret == 4096
+		}, func() bool {
+			return g.Call(read) == abi.Done && read.Errno == abi.OK && read.Ret == 4096
 		})
-		b.Run(kind+"/read/decided", func(b *testing.B) {
-			for b.Loop() {
-				if s := g.Call(read); s != abi.Done || read.Errno != abi.OK || read.Ret != 4096 {
-					b.Fatal(s, read.Errno, read.Ret)
-				}
+		call := &abi.Call{Nr: abi.SysOpen, Path: "f"}
+		open := func(who vfs.Access) func() bool {
+			return func() bool {
+				d.p.SetCall(call)
+				f, errno := d.ns.Open(who, d.dir.Base(), "f", abi.ORead, 0)
+				return errno == abi.OK && f.Unref() == abi.OK
 			}
-		})
-		for _, who := range []struct {
-			name string
-			a    vfs.Access
-		}{{"bare", lenient{d.p.Subject()}}, {"decided", d.p}} {
-			b.Run(kind+"/open/"+who.name, func(b *testing.B) {
-				call := &abi.Call{Nr: abi.SysOpen, Path: "f"}
-				for b.Loop() {
-					d.p.SetCall(call)
-					f, errno := d.ns.Open(who.a, d.dir.Base(), "f", abi.ORead, 0)
-					if errno != abi.OK {
-						b.Fatal(errno)
-					}
-					if errno := f.Unref(); errno != abi.OK {
-						b.Fatal(errno)
-					}
-				}
-			})
 		}
+		pairs(b, kind+"/open", open(lenient{d.p.Subject()}), open(d.p))
 	}
+}
+
+// pairs compares two ways to do something, by turns: medians of each, and of the ratio
+// of each pair.
+func pairs(b *testing.B, name string, bare, decided func() bool) {
+	b.Run(name, func(b *testing.B) {
+		const many = 500
+		var times [2][]float64
+		var ratios []float64
+		for range b.N {
+			for i, do := range []func() bool{bare, decided} {
+				begin := time.Now()
+				for range many {
+					if !do() {
+						b.Fatal("it failed")
+					}
+				}
+				times[i] = append(times[i], float64(time.Since(begin))/many)
+			}
+			ratios = append(ratios, times[1][len(ratios)]/times[0][len(ratios)])
+		}
+		b.ReportMetric(median(times[0]), "bare-ns")
+		b.ReportMetric(median(times[1]), "decided-ns")
+		b.ReportMetric(median(ratios), "decided/bare")
+		b.ReportMetric(0, "ns/op")
+	})
 }
 
 // waitingHandlers are those of every subsystem.
