@@ -511,6 +511,7 @@ func (p *Process) noteChange(change *LiveChange, kind event.Kind) {
 	p.changes.noted.Lock()
 	p.changes.list = append(p.changes.list, change.Changes...)
 	p.changes.noted.Unlock()
+	p.auditChange(kind.String(), change)
 	for _, c := range change.Changes {
 		e := event.Event{Category: abi.CatSecurity, Severity: abi.Warning, Kind: kind, PID: p.p.PID, Chain: p.p.Chain, Text: c.Path, Text2: c.Was + " → " + c.Is}
 		if cap, ok := abi.ParseCapability(c.Capability); ok {

@@ -177,7 +177,9 @@ func (p *Process) finish() {
 		p.degrade("overlay: " + err.Error())
 		errs = append(errs, err)
 	}
+	audited := p.endAudit(*p.p.End())
 	p.report = p.makeReport()
+	p.report.Audit = audited
 	p.k.collector.Forget(p.p.PID)
 	if p.record != nil {
 		errs = append(errs, wrap("run record", p.writeRecord()))

@@ -30,6 +30,7 @@ type Report struct {
 	Failures    []FailedCall      `json:"failures"` // what was allowed and failed all the same: missing files, full disks
 	View        []ViewEntry       `json:"view"`
 	Policies    []string          `json:"policies"` // in force: file, how many, digest
+	Audit       *Audit            `json:"audit,omitempty"`
 	Enforcement map[string]string `json:"enforcement"`
 	Captured    int               `json:"captured,omitempty"` // changes that overlays hold, to be committed or discarded
 	Degraded    []string          `json:"degraded,omitempty"` // what was asked for and was not available

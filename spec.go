@@ -49,6 +49,10 @@ type Spec struct {
 	// the report says which. Without it such a run is refused.
 	BestEffort bool
 
+	// RequireAudit refuses the run if its audit log cannot be written, and ends it when
+	// that becomes so.
+	RequireAudit bool
+
 	// Terminal gives a native program a terminal of its own, whose other ends are
 	// Stdin and Stdout, and Stderr if it is Stdout.
 	Terminal *Terminal

@@ -40,6 +40,7 @@ type Process struct {
 	denied  *perm.Denials
 
 	policies *cedar.Engine // nil for none
+	audit    *auditor      // nil without a record
 
 	// Set before the program can run; nil where there is none.
 	record      *statedir.Run
@@ -120,6 +121,9 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	p := &Process{exec: exec, k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
+	if err := p.openAudit(); err != nil {
+		return nil, errors.Join(err, p.dropRecord())
+	}
 	if err := p.openStores(); err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}

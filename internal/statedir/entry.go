@@ -264,6 +264,19 @@ func (e *Entry) Denials() ([]json.RawMessage, error) {
 	return list, nil
 }
 
+// Audit opens the run's audit log; ErrNoAudit if it has none. The caller closes it.
+func (e *Entry) Audit() (*os.File, error) {
+	root, err := e.dir.openRun(e.ID)
+	if err != nil {
+		return nil, err
+	}
+	f, err := root.Open(auditFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNoAudit
+	}
+	return f, errors.Join(err, root.Close())
+}
+
 // Dial connects to the control socket of the run's kernel. The error wraps
 // ErrNotLive if nobody listens, and ErrNoRun if the record is gone.
 func (e *Entry) Dial(ctx context.Context) (net.Conn, error) {

@@ -19,6 +19,7 @@ const (
 	lockFile        = "lock"
 	descriptionFile = "run.json"
 	denialsFile     = "denials.jsonl"
+	auditFile       = "audit.jsonl"
 	reportFile      = "report.json"
 	socketFile      = "control.sock"
 	scratchDir      = "scratch" // gone with the run
@@ -243,6 +244,23 @@ func (r *Run) AppendDenial(denial []byte) error {
 	r.denialsN += int64(len(line))
 	return nil
 }
+
+// CreateAudit makes the file of the run's audit log, which only grows.
+func (r *Run) CreateAudit() (*os.File, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed {
+		return nil, ErrClosed
+	}
+	f, err := r.root.OpenFile(auditFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, writeError(err)
+	}
+	return f, nil
+}
+
+// AuditPath returns the path of that file, for messages.
+func (r *Run) AuditPath() string { return filepath.Join(r.Path(), auditFile) }
 
 // Scratch returns the run's private directory, made on the first call and removed
 // with everything in it by Close or by a sweep. Its Name is its path. The caller

@@ -44,6 +44,7 @@ type runFlags struct {
 	onExit     string // keep, commit, discard, or "" for keep
 	quiet      bool
 	bestEffort bool
+	audit      bool // --require-audit
 	bare       bool
 	toolchain  bool
 	dryRun     bool
@@ -135,8 +136,9 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(one(&f.killAfter, "DURATION", manifest.ParseDuration), "kill-after", "grace between TERM and KILL (default 2s)")
 	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
+	fs.BoolVar(&f.audit, "require-audit", false, "refuse the run if its audit log cannot be written, and end it when that becomes so")
 	fs.BoolVar(&f.noNamespaces, "no-namespaces", false, "confine a native program as on a host without namespaces: by Landlock and seccomp only")
-	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 1024); no answer depends on it")
+	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 2048); no answer depends on it")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
 	fs.BoolVarP(&f.noTTY, "no-tty", "T", false, "never pass a terminal through")
 	fs.Var(one(&f.report, "FILE", parsePath), "report", "write the report, as JSON")
@@ -247,7 +249,7 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 	}
 	sp.Args = m.Args.V
 	sp.Name, sp.Domain, sp.Dir = m.Name.V, m.Domain.V, m.Cwd.V
-	sp.Bare, sp.Toolchain, sp.BestEffort, sp.KillAfter = m.Bare.V, m.Toolchain.V, m.BestEffort.V, m.KillAfter.V
+	sp.Bare, sp.Toolchain, sp.BestEffort, sp.KillAfter, sp.RequireAudit = m.Bare.V, m.Toolchain.V, m.BestEffort.V, m.KillAfter.V, m.RequireAudit.V
 	for _, g := range m.Grants {
 		kind := [...]agentos.GrantKind{manifest.Read: agentos.GrantRead, manifest.Write: agentos.GrantWrite, manifest.Deny: agentos.GrantDeny, manifest.Overlay: agentos.GrantOverlay}[g.Kind]
 		sp.Grants = append(sp.Grants, agentos.Grant{Kind: kind, Host: g.Host, Guest: g.Guest, Source: g.Source()})
@@ -356,6 +358,7 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 		"toolchain":   func() { sp.Toolchain = f.toolchain },
 		"best-effort": func() { sp.BestEffort = f.bestEffort },
 
+		"require-audit":  func() { sp.RequireAudit = f.audit },
 		"policy-default": func() { sp.PolicyDefaultDeny = f.denyPolicy },
 	} {
 		if fs.Changed(name) {
