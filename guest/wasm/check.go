@@ -105,7 +105,7 @@ func checkImports(imports []importFact) error {
 		return nil
 	}
 	if fix == "" {
-		fix = "only the functions of " + wasip1.Module + " are provided"
+		fix = "only the functions of " + wasip1.Module + ", and last_denial of " + wasip1.OwnModule + ", are provided"
 	}
 	const most = 8
 	more := ""
