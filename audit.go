@@ -148,6 +148,9 @@ func (a *auditor) problem(err error) {
 	}
 }
 
+// auditPatience is how long the end of a run waits for a disk that does not answer.
+const auditPatience = 5 * time.Second
+
 // endAudit writes the counts of what was folded and the end of the run, closes the log, and
 // describes it. The process is dead.
 func (p *Process) endAudit(end proc.End) *Audit {
@@ -169,7 +172,14 @@ func (p *Process) endAudit(end proc.End) *Audit {
 	writing := a.writing
 	a.mu.Unlock()
 	if writing != nil {
-		<-writing
+		stuck := time.NewTimer(auditPatience)
+		defer stuck.Stop()
+		select {
+		case <-writing:
+		case <-stuck.C:
+			p.degrade("audit: the host does not take the log; it is not complete")
+			return &Audit{File: a.file, Problem: "the host did not take what was written for " + auditPatience.String()}
+		}
 	}
 	if err := a.log.Close(); err != nil {
 		a.problem(err)

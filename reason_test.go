@@ -28,7 +28,7 @@ func TestReason(t *testing.T) {
 	}}
 	o := guest(t, k, spec, "why", "w:/r/a", "w:/w/.bashrc", "r:/r/missing", "r:/r/secret", "r:/r/nowhere", "r:"+hidden, "r:"+hidden+"2", "r:/w/a")
 	lines := strings.Split(strings.TrimSpace(o.out), "\n")
-	const none = `{"version":1,"errno":"ENOENT","code":"AGENTOS-NOT-VISIBLE","retry":"never"}`
+	const none = `{"version":1,"errno":"ENOENT","code":"AGENTOS-NOT-THERE","retry":"never"}`
 	want := []string{
 		"first ",
 		`true {"version":1,"errno":"EACCES","code":"AGENTOS-DENIED-READ-ONLY","retry":"after_grant"}`,

@@ -49,6 +49,10 @@ type Spec struct {
 	// the report says which. Without it such a run is refused.
 	BestEffort bool
 
+	// Observe is told of each thing that a WebAssembly program was allowed to do to a
+	// file, while it is done: it must be quick. It is called from one goroutine at a time.
+	Observe func(Access)
+
 	// RequireAudit refuses the run if its audit log cannot be written, and ends it when
 	// that becomes so.
 	RequireAudit bool
@@ -117,4 +121,13 @@ type Limits struct {
 	// a 0 mean 0.
 	Priority    int
 	PrioritySet bool
+}
+
+// Access is one thing that a program was allowed to do to a file.
+type Access struct {
+	Action  abi.Action
+	Path    string // canonical, as the program sees it
+	Host    string // the host's path behind it, "" for what is private to the program
+	Syscall string
+	Via     string
 }

@@ -140,6 +140,7 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 		Caps:      caps,
 		Authority: authority,
 		Denials:   p.denied,
+		Observe:   p.observer(),
 		Mount:     v.build,
 		Streams:   func(kp *proc.Process) [3]*vfs.File { return openStreams(kp, &p.spec) },
 		Preopens:  v.preopens,
@@ -501,4 +502,23 @@ func (k *Kernel) missing(spec *Spec, domain string) []string {
 		m = append(m, "--priority: the scheduler is round robin and treats all alike in this version")
 	}
 	return m
+}
+
+// observer passes on what the program was allowed, to who asked for that.
+func (p *Process) observer() func(abi.Action, string, *abi.Call) {
+	tell := p.spec.Observe
+	if tell == nil {
+		return nil
+	}
+	return func(act abi.Action, canonical string, c *abi.Call) {
+		x := Access{Action: act, Path: canonical}
+		s := p.authority.Subject()
+		if covered, host := s.Covered(canonical); covered && host {
+			x.Host = s.HostPath(canonical)
+		}
+		if c != nil {
+			x.Syscall, x.Via = c.Nr.String(), c.Via
+		}
+		tell(x)
+	}
 }

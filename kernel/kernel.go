@@ -90,6 +90,9 @@ type Spec struct {
 	Caps      limit.Caps // CPU and wall among them, in nanoseconds
 	Authority *perm.Authority
 	Denials   *perm.Denials
+	// Observe is told of each thing that the process was allowed to do to a file; nil for
+	// nobody. See [proc.Options].
+	Observe func(act abi.Action, canonical string, c *abi.Call)
 	// Mount builds the namespace; the process's account pays for what is
 	// private. The namespace is the process's from then on.
 	Mount func(*proc.Process) (*vfs.Namespace, error)
@@ -151,7 +154,7 @@ func (k *Kernel) enroll(p *Process) (err error) {
 				Program: p.spec.Program, Args: p.spec.Args, Env: p.spec.Env,
 			},
 			Stream: k.parts.Stream, Account: limit.NewAccount(p.spec.Caps),
-			Authority: p.spec.Authority, Denials: p.spec.Denials, Host: k.parts.Host,
+			Authority: p.spec.Authority, Denials: p.spec.Denials, Host: k.parts.Host, Observe: p.spec.Observe,
 		})
 		return p
 	})

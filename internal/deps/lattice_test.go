@@ -177,7 +177,7 @@ var mutableRooms = []string{
 // unsafeRooms may import unsafe, in files whose name says so or that belong to
 // one platform.
 var unsafeRooms = []string{"kernel/mem", "kernel/event", "kernel/vfs/hostfs", "guest/wasm", "guest/native/attempt", "guest/native/landlock", "guest/native/launch",
-	"guest/native/seccomp", "guest/native/view", "internal/statedir", "internal/control", "test/conformance/guest", "test/attack/guest"}
+	"guest/native/seccomp", "guest/native/view", "internal/statedir", "internal/control", "test/conformance/guest", "test/attack/guest", "test/guests"}
 
 // badNames are package names that say nothing.
 var badNames = []string{"util", "utils", "common", "type", "types", "manager", "impl", "helper", "helpers", "core", "misc", "base", "shared"}

@@ -22,6 +22,9 @@ func (p *Process) Decide(act abi.Action, canonical string) abi.Errno {
 		p.remembered.Add(1)
 	}
 	if d == nil {
+		if p.observe != nil {
+			p.observe(act, trimSlash(canonical), p.current)
+		}
 		p.asked = append(p.asked, question{act, canonical})
 		return abi.OK
 	}

@@ -42,6 +42,7 @@ type Process struct {
 	authority *perm.Authority
 	denials   *perm.Denials
 	host      HostView
+	observe   func(act abi.Action, canonical string, c *abi.Call)
 	looks     looks
 
 	ns  *vfs.Namespace // set by the mount owner before Ready
@@ -96,6 +97,9 @@ type Options struct {
 	Account   *limit.Account
 	Authority *perm.Authority
 	Denials   *perm.Denials
+	// Observe is told of each thing that the process was allowed to do to a file, on
+	// whoever serves the call c, which may be nil; nil for nobody.
+	Observe func(act abi.Action, canonical string, c *abi.Call)
 	// Host looks at the host, for naming hidden denials; it may be nil.
 	Host HostView
 }
@@ -107,7 +111,7 @@ type HostView func(path string) (exists, grantable bool)
 func New(o Options) *Process {
 	p := &Process{
 		Identity: o.Identity, created: time.Now(), stream: o.Stream, account: o.Account,
-		authority: o.Authority, denials: o.Denials, host: o.Host, dead: make(chan struct{}),
+		authority: o.Authority, denials: o.Denials, host: o.Host, observe: o.Observe, dead: make(chan struct{}),
 	}
 	if p.account != nil {
 		p.account.OnRefusal(p.limited)

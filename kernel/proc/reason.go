@@ -26,7 +26,7 @@ type reason struct {
 
 // The codes of what no rule refused, or what nobody may know the rule of.
 const (
-	codeMissing = "AGENTOS-NOT-VISIBLE" // it is not there, or may not be seen
+	codeMissing = "AGENTOS-NOT-THERE" // it is not there, or may not be seen
 	codeHost    = "AGENTOS-HOST"        // the host's own answer
 )
 

@@ -95,6 +95,8 @@ func codes() []codeRow {
 		{CodeBlocked, "1", "The captured change needs another that was not committed.", "Deal with that one first; the message names it."},
 		{CodeFailed, "1", "The host refused the change, or its content cannot be read.", "The message says why; run the commit again when it is mended."},
 		{CodeWindows, "125", "AgentOS was started on Windows.", "Run it on Linux or macOS, or inside the Windows Subsystem for Linux."},
+		{"AGENTOS-NOT-THERE", "", "What a program is told of a path that is missing, or that it may not see.", "`agentos explain` tells its owner which."},
+		{"AGENTOS-HOST", "", "What a program is told of an error that is the host's own answer.", "`agentos explain --run RUN --path PATH` says what it was."},
 		{"AGENTOS-DENIED-CAPABILITY", "", "Layer 1: the program lacks the capability that the operation needs.", "--allow CAPABILITY."},
 		{"AGENTOS-DENIED-UNGRANTED", "", "Layer 2: no grant covers the path.", "--read PATH, or --write PATH if it is to be changed."},
 		{"AGENTOS-DENIED-READ-ONLY", "", "Layer 2: the grant that covers the path only reads.", "--write PATH."},

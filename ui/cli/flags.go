@@ -116,18 +116,24 @@ func (f *runFlags) registerGrants(fs *pflag.FlagSet) {
 	fs.Var(one(&f.manifest, "FILE", parsePath), "manifest", "take grants and limits from a TOML file; flags add to it")
 }
 
+// registerEnv defines what else a program is given, and its most important bounds.
+func (f *runFlags) registerEnv(fs *pflag.FlagSet) {
+	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
+	fs.Var(many(&f.allow, "CAPABILITY", manifest.ParseCapability), "allow", "another capability, by its name in agentos syscalls")
+	fs.Var(one(&f.timeout, "DURATION", manifest.ParseDuration), "timeout", "wall time, from creation (default none)")
+	fs.Var(one(&f.memory, "SIZE", manifest.ParseSize), "memory", "memory (default half of the host's)")
+	fs.BoolVar(&f.quiet, "quiet", false, "say nothing but errors")
+}
+
 // register defines the flags of run.
 func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.SortFlags = false
 	f.registerGrants(fs)
+	f.registerEnv(fs)
 	fs.Var(one(&f.onExit, "keep|commit|discard", parseOnExit), "on-exit", "what becomes of captured writes when the run ends (default keep)")
 	fs.Var(many(&f.listen, "[ADDR:]PORT", manifest.ParseListen), "listen", "listen on a TCP port of this host (default address 127.0.0.1; port 0 is any free one)")
-	fs.VarP(many(&f.env, "KEY[=VALUE]", parseVariable), "env", "e", "one environment variable; without =VALUE the caller's")
-	fs.Var(many(&f.allow, "CAPABILITY", manifest.ParseCapability), "allow", "another capability, by its name in agentos syscalls")
-	fs.Var(one(&f.timeout, "DURATION", manifest.ParseDuration), "timeout", "wall time, from creation (default none)")
 	fs.Var(one(&f.cpuTime, "DURATION", manifest.ParseDuration), "cpu-time", "processor time (default none)")
 	fs.Var(one(&f.cpus, "N", manifest.ParseCPUs), "cpus", "processors (default all)")
-	fs.Var(one(&f.memory, "SIZE", manifest.ParseSize), "memory", "memory (default half of the host's)")
 	fs.Var(one(&f.pids, "N", manifest.ParseCount), "pids", "processes (default 1024)")
 	fs.Var(one(&f.files, "N", manifest.ParseCount), "files", "open files (default 1024)")
 	fs.Var(one(&f.disk, "SIZE", manifest.ParseSize), "disk", "private writable space (default 512M)")
@@ -145,7 +151,6 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(one(&f.events, "FILE", parsePath), "events", "write every event, as JSON lines")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "print what the program would have, and run nothing")
 	fs.BoolVar(&f.json, "json", false, "with --dry-run: as JSON")
-	fs.BoolVar(&f.quiet, "quiet", false, "say nothing but errors")
 }
 
 func parseVariable(s string) (string, error) {

@@ -132,7 +132,7 @@ as its processes. A program has what it is granted and nothing else.`,
 	root.AddCommand(
 		inv.runCommand(), inv.demoCommand(),
 		inv.psCommand(), inv.killCommand(), inv.grantCommand(), inv.revokeCommand(), inv.waitCommand(), inv.explainCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
-		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(), inv.auditCommand(),
+		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(), inv.auditCommand(), inv.learnCommand(),
 		inv.syscallsCommand(), inv.doctorCommand(), inv.versionCommand(), inv.completionCommand(root),
 	)
 	return root

@@ -81,7 +81,7 @@ func neighbours() []neighbour {
 		// Ours, later.
 		{Name: "net", NotYet: true, Answer: network},
 		{Name: "ask", NotYet: true, Answer: "what is not granted is refused and listed at the end, with the flag that grants it"},
-		{Name: "learn", NotYet: true, Answer: "the denials listed at the end of a run name the grants it wanted"},
+		{Name: "learn", Answer: "write agentos learn PROGRAM"},
 		{Name: "mode", NotYet: true, Answer: "it belongs to the native domain; WebAssembly programs are always mediated"},
 	}
 }
@@ -103,7 +103,7 @@ func otherCommands() []otherCommand {
 		{Name: "capabilities", Answer: "write agentos syscalls"}, {Name: "build", Answer: "programs are compiled by their own tools, e.g. GOOS=wasip1 GOARCH=wasm go build"},
 		{Name: "pull", Answer: "there are no images; agentos run takes a file"}, {Name: "images", Answer: "there are no images; agentos run takes a file"},
 		{Name: "top", NotYet: true, Answer: "agentos ps lists what runs"},
-		{Name: "learn", NotYet: true, Answer: "agentos report lists denials with the flags that grant them"}, {Name: "events", NotYet: true, Answer: "agentos run --events FILE writes them"},
+		{Name: "events", NotYet: true, Answer: "agentos run --events FILE writes them"},
 		{Name: "trace", NotYet: true, Answer: "agentos run --events FILE writes every event"}, {Name: "bench", NotYet: true, Answer: "make bench measures, from the source"}, {Name: "daemon", NotYet: true, Answer: "every run has its own kernel"}, {Name: "serve", NotYet: true, Answer: "every run has its own kernel"}, {Name: "mcp", NotYet: true, Answer: "every run has its own kernel"},
 	}
 }

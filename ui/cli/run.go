@@ -83,6 +83,9 @@ func (inv *invocation) runWith(f *runFlags, req *request, files *files) error {
 		return err
 	}
 	native := prog.native(sp.Domain)
+	if native && sp.Observe != nil {
+		return refuse(CodeUnenforced, "learn "+prog.path, "is a native program, whose calls are not seen one by one in this version", "agentos learn --from RUN works for those denials that the record has")
+	}
 	if err := inv.terminal(f, sp, native); err != nil {
 		return err
 	}
