@@ -17,6 +17,7 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs/hostfs"
+	"github.com/agentos-kernel/agentos/observe/audit"
 )
 
 // LiveChange is the answer to a grant or a revocation while the program runs.
@@ -517,7 +518,18 @@ func (p *Process) noteChange(change *LiveChange, kind event.Kind) {
 			e.A = uint64(cap)
 		}
 		p.p.Emit(&e)
+		r := audit.Record{Kind: audit.KindGrant, Subject: c.Path, Was: c.Was, Is: c.Is}
+		if c.Path == "" {
+			r.Subject = c.Capability
+		} else {
+			r.Detail = c.Host
+		}
+		if kind == event.KindRevoke {
+			r.Kind = audit.KindRevoke
+		}
+		p.audit(r)
 	}
+	p.settleAudit()
 }
 
 // liveEntries renders what was changed for the report.

@@ -33,7 +33,16 @@ type Report struct {
 	Enforcement map[string]string `json:"enforcement"`
 	Captured    int               `json:"captured,omitempty"` // changes that overlays hold, to be committed or discarded
 	Degraded    []string          `json:"degraded,omitempty"` // what was asked for and was not available
+	Audit       *AuditHead        `json:"audit"`              // null if the run has no audit log
 	Chain       string            `json:"chain"`
+}
+
+// AuditHead is where the run's audit log ends. Whoever keeps it can tell later whether
+// the log is still the one that was written.
+type AuditHead struct {
+	Head    string `json:"head"`
+	Records uint64 `json:"records"`
+	File    string `json:"file"`
 }
 
 // StateChange is one step of the life of a process, AtNS after its creation.

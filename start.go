@@ -24,6 +24,7 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/perm/cedar"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
+	"github.com/agentos-kernel/agentos/observe/audit"
 )
 
 // Process is a run that was started.
@@ -43,6 +44,7 @@ type Process struct {
 
 	// Set before the program can run; nil where there is none.
 	record      *statedir.Run
+	log         *audit.Log
 	control     *control.Server
 	unsubscribe func() error // ends the subscription to events
 	missing     []string     // what the run goes without
@@ -79,7 +81,7 @@ func (k *Kernel) Start(ctx context.Context, spec Spec) (*Process, error) {
 	if !k.enter() {
 		return nil, refuse("SETUP", "", "the kernel is closed", "", nil)
 	}
-	p, err := k.prepare(&spec)
+	p, err := k.prepare(ctx, &spec)
 	if err != nil {
 		k.runs.Done()
 		return nil, err
@@ -89,7 +91,7 @@ func (k *Kernel) Start(ctx context.Context, spec Spec) (*Process, error) {
 }
 
 // prepare resolves everything that a spec names and creates the process.
-func (k *Kernel) prepare(spec *Spec) (*Process, error) {
+func (k *Kernel) prepare(ctx context.Context, spec *Spec) (*Process, error) {
 	src, domain, err := k.load(spec)
 	if err != nil {
 		return nil, err
@@ -120,6 +122,9 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	p := &Process{exec: exec, k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
+	if err := p.openAudit(ctx, engine); err != nil {
+		return nil, errors.Join(err, p.dropRecord())
+	}
 	if err := p.openStores(); err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
@@ -142,6 +147,9 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 		Listen:    p.openListeners,
 		Chain:     newChain(),
 		Created:   p.created,
+	}
+	if p.log != nil {
+		ks.Audit = recorder{p.log}
 	}
 	if domain == "native" {
 		p.native(&ks)

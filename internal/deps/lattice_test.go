@@ -109,6 +109,7 @@ var lattice = []room{
 
 	// What looks on, and what reads a person's wishes.
 	{path: "observe", may: []string{"kernel/abi", "kernel/event"}},
+	{path: "observe/audit"},
 	{path: "manifest", may: []string{"kernel/abi", "internal/nearest"}, third: []string{toml}},
 	{path: "test/assemble"},
 	{path: "test/hostile", may: []string{"test/assemble"}},
@@ -120,8 +121,8 @@ var lattice = []room{
 
 	// The wiring, and the front ends over it.
 	{path: ".", may: []string{"kernel", "kernel/...", "guest", "guest/gobuild", "guest/wasm", "guest/native", "guest/native/attempt",
-		"guest/native/program", "guest/native/view", "observe", "internal/statedir", "internal/control", "internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
-	{path: "ui/cli", may: []string{".", "kernel/abi", "kernel/perm/cedar", "manifest", "observe", "internal/statedir", "internal/control", "internal/sysdoc",
+		"guest/native/program", "guest/native/view", "observe", "observe/audit", "internal/statedir", "internal/control", "internal/idtable", "internal/invariants"}, third: []string{xsys, xterm}, inTests: []string{"examples", "test/hostile", "test/records"}},
+	{path: "ui/cli", may: []string{".", "kernel/abi", "kernel/perm/cedar", "manifest", "observe", "observe/audit", "internal/statedir", "internal/control", "internal/sysdoc",
 		"internal/linediff", "internal/nearest", "examples"}, third: []string{cobra, pflag, xterm, xsys}},
 	{path: "cmd/agentos", may: []string{".", "ui/cli"}},
 	{path: "test/stdlib"},

@@ -264,6 +264,10 @@ func (e *Entry) Denials() ([]json.RawMessage, error) {
 	return list, nil
 }
 
+// Audit returns the run's audit log as it stands; the error wraps fs.ErrNotExist if it has
+// none.
+func (e *Entry) Audit() ([]byte, error) { return e.file(auditFile, maxAudit, fs.ErrNotExist) }
+
 // Dial connects to the control socket of the run's kernel. The error wraps
 // ErrNotLive if nobody listens, and ErrNoRun if the record is gone.
 func (e *Entry) Dial(ctx context.Context) (net.Conn, error) {

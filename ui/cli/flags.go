@@ -50,6 +50,7 @@ type runFlags struct {
 	json       bool
 	tty, noTTY bool
 
+	requireAudit bool
 	noNamespaces bool
 	decisions    int // that a process's cache remembers; 0 is the default, negative none
 }
@@ -135,6 +136,7 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(one(&f.killAfter, "DURATION", manifest.ParseDuration), "kill-after", "grace between TERM and KILL (default 2s)")
 	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
+	fs.BoolVar(&f.requireAudit, "require-audit", false, "refuse to run where the audit log cannot be written, and end the run if it no longer can")
 	fs.BoolVar(&f.noNamespaces, "no-namespaces", false, "confine a native program as on a host without namespaces: by Landlock and seccomp only")
 	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 1024); no answer depends on it")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
@@ -339,22 +341,23 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 	sp.Allow = append(sp.Allow, f.allow...)
 	l := &sp.Limits
 	for name, lay := range map[string]func(){
-		"timeout":     func() { l.Timeout = f.timeout },
-		"cpu-time":    func() { l.CPUTime = f.cpuTime },
-		"cpus":        func() { l.CPUs = f.cpus },
-		"memory":      func() { l.Memory = f.memory },
-		"pids":        func() { l.Pids = f.pids },
-		"files":       func() { l.Files = f.files },
-		"disk":        func() { l.Disk = f.disk },
-		"output":      func() { l.Output = f.output },
-		"priority":    func() { l.Priority, l.PrioritySet = f.priority, true },
-		"kill-after":  func() { sp.KillAfter = f.killAfter },
-		"domain":      func() { sp.Domain = f.domain },
-		"cwd":         func() { sp.Dir = f.cwd },
-		"name":        func() { sp.Name = f.name },
-		"bare":        func() { sp.Bare = f.bare },
-		"toolchain":   func() { sp.Toolchain = f.toolchain },
-		"best-effort": func() { sp.BestEffort = f.bestEffort },
+		"timeout":       func() { l.Timeout = f.timeout },
+		"cpu-time":      func() { l.CPUTime = f.cpuTime },
+		"cpus":          func() { l.CPUs = f.cpus },
+		"memory":        func() { l.Memory = f.memory },
+		"pids":          func() { l.Pids = f.pids },
+		"files":         func() { l.Files = f.files },
+		"disk":          func() { l.Disk = f.disk },
+		"output":        func() { l.Output = f.output },
+		"priority":      func() { l.Priority, l.PrioritySet = f.priority, true },
+		"kill-after":    func() { sp.KillAfter = f.killAfter },
+		"domain":        func() { sp.Domain = f.domain },
+		"cwd":           func() { sp.Dir = f.cwd },
+		"name":          func() { sp.Name = f.name },
+		"bare":          func() { sp.Bare = f.bare },
+		"toolchain":     func() { sp.Toolchain = f.toolchain },
+		"require-audit": func() { sp.RequireAudit = f.requireAudit },
+		"best-effort":   func() { sp.BestEffort = f.bestEffort },
 
 		"policy-default": func() { sp.PolicyDefaultDeny = f.denyPolicy },
 	} {

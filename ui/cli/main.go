@@ -131,7 +131,7 @@ as its processes. A program has what it is granted and nothing else.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		inv.runCommand(), inv.demoCommand(),
-		inv.psCommand(), inv.killCommand(), inv.grantCommand(), inv.revokeCommand(), inv.waitCommand(), inv.explainCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
+		inv.psCommand(), inv.killCommand(), inv.grantCommand(), inv.revokeCommand(), inv.waitCommand(), inv.explainCommand(), inv.auditCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
 		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(),
 		inv.syscallsCommand(), inv.doctorCommand(), inv.versionCommand(), inv.completionCommand(root),
 	)

@@ -83,7 +83,6 @@ func neighbours() []neighbour {
 		{Name: "ask", NotYet: true, Answer: "what is not granted is refused and listed at the end, with the flag that grants it"},
 		{Name: "learn", NotYet: true, Answer: "the denials listed at the end of a run name the grants it wanted"},
 		{Name: "mode", NotYet: true, Answer: "it belongs to the native domain; WebAssembly programs are always mediated"},
-		{Name: "require-audit", NotYet: true, Answer: "events are written to the file that --events names"},
 	}
 }
 
