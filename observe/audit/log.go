@@ -86,8 +86,8 @@ func Open(f File, run string) *Log {
 	return l
 }
 
-// OnFailure has f called once when the log cannot be written, at once if that is so. It
-// is called on the log's own goroutine, or on the caller's.
+// OnFailure has f called when the log cannot be written, at once if that is so already.
+// It is called on the log's own goroutine or on the caller's, and may be on both.
 func (l *Log) OnFailure(f func(error)) {
 	l.mu.Lock()
 	err := l.err

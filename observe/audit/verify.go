@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -73,6 +74,7 @@ type verifier struct {
 	next uint64          // its number
 	seen map[uint64]bool // numbers of records that were found whole
 	at   map[Hash]uint64
+	lost bool   // the line before was no record: what follows from it is not known
 	from uint64 // the first number that is not in a whole chain any more, 0 while all is
 }
 
@@ -92,6 +94,8 @@ func Verify(run string, data []byte, head *Expected) *Result {
 		}
 		v.line(line, whole)
 	}
+	// What is missing in its place and stands elsewhere has been moved.
+	v.Problems = slices.DeleteFunc(v.Problems, func(p Problem) bool { return p.Kind == Missing && v.seen[p.Record] })
 	if head != nil {
 		v.Checked = true
 		v.compare(head)
@@ -118,6 +122,7 @@ func (v *verifier) line(line int, b []byte) {
 	if !ok {
 		v.problem(v.next, line, Damaged, "line %d, where record %d belongs, is no record", line, v.next)
 		v.next++
+		v.lost = true
 		return
 	}
 	prev, prevOK := ParseHash(r.Prev)
@@ -136,7 +141,9 @@ func (v *verifier) line(line int, b []byte) {
 		v.problem(v.next, line, kind, "%s", detail)
 	case r.N < v.next:
 		v.problem(r.N, line, Reordered, "record %d stands on line %d, where record %d belongs", r.N, line, v.next)
-	case prev != v.want:
+		v.seen[r.N], v.at[sum] = true, r.N
+		return // as if it were not there
+	case prev != v.want && !v.lost:
 		v.problem(r.N-1, line, Edited, "record %d does not follow from the one before it: record %d was hashed anew", r.N, r.N-1)
 	}
 	if whole {
@@ -144,10 +151,7 @@ func (v *verifier) line(line int, b []byte) {
 		v.at[sum] = r.N
 	}
 	v.Ended = r.Kind == KindEnd
-	v.want, v.next = sum, max(v.next, r.N)
-	if r.N >= v.next {
-		v.next = r.N + 1
-	}
+	v.want, v.next, v.lost = sum, max(v.next, r.N+1), false
 	if v.from == 0 {
 		v.Head = Head{sum, r.N}
 	}
