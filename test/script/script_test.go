@@ -76,9 +76,11 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status": status,
-			"json":   jsonAt,
-			"bytes":  bytesTo,
+			"status":   status,
+			"json":     jsonAt,
+			"bytes":    bytesTo,
+			"tamper":   tamper,
+			"keephead": keepHead,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "superuser" {
