@@ -1,123 +1,196 @@
 package agentos
 
 import (
-	"context"
-	"fmt"
+	"encoding/json"
+	"sync"
 	"time"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/perm"
-	"github.com/agentos-kernel/agentos/kernel/perm/cedar"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/observe/audit"
 )
 
-// auditPatience is how long a start or a change of rights waits for its record to be
-// written.
-const auditPatience = 5 * time.Second
+// Audit says of a report where the audit log of the run is and how it ends. A run that was
+// refused nothing has none, and then its head is that of no records.
+type Audit struct {
+	Head    string `json:"head"` // RECORDS:HASH; for agentos audit verify --head
+	Records uint64 `json:"records"`
+	File    string `json:"file"`              // "" if there is none
+	Problem string `json:"problem,omitempty"` // why it is not complete
+}
 
-// openAudit begins the run's audit log. Without it the run goes on and its report says
-// so, unless the log is required; the error is then a *StartError.
-func (p *Process) openAudit(ctx context.Context, engine *cedar.Engine) error {
-	if p.spec.inner != nil || p.spec.unrecorded {
+// auditor writes a run's audit log behind the run: whoever is refused something does not
+// wait for the disk, nor does anyone else. What one run can have it write is bounded, as
+// the record of denials is.
+type auditor struct {
+	log  *audit.Log
+	fail func(error) // is told once that the log cannot be written
+	file string
+
+	mu      sync.Mutex
+	queue   []auditNote   // guarded by mu
+	writing chan struct{} // guarded by mu; closed when the goroutine has ended; nil if there is none
+	begun   bool          // guarded by mu; the start of the run is in the queue or written
+	failed  bool          // guarded by mu
+}
+
+type auditNote struct {
+	kind string
+	body any
+}
+
+// auditedStart is the body of the first record.
+type auditedStart struct {
+	Program  string      `json:"program"`
+	Domain   string      `json:"domain"`
+	Args     int         `json:"args"`
+	Name     string      `json:"name,omitempty"`
+	Started  time.Time   `json:"started"`
+	View     []ViewEntry `json:"view"`
+	Policies []string    `json:"policies"`
+}
+
+// auditedDenial is the body of a denial's records. The last one of a kind has the exact
+// count.
+type auditedDenial struct {
+	Denial
+	First time.Time `json:"first"`
+	Last  time.Time `json:"last"`
+}
+
+// auditedEnd is the body of the last record.
+type auditedEnd struct {
+	Cause    string `json:"cause"`
+	ExitCode int    `json:"exit_code"`
+	Denials  uint64 `json:"denials"`
+	Unlisted uint64 `json:"unlisted"` // denials of kinds that no record names, for want of room
+}
+
+// openAudit prepares the log of a recorded run. With RequireAudit it must be possible to
+// write it.
+func (p *Process) openAudit() error {
+	if p.record == nil {
+		if p.spec.RequireAudit {
+			return refuse("AUDIT", "--require-audit", "the audit log has no place: the run has no record", p.k.stateFix(), nil)
+		}
 		return nil
 	}
-	if p.record == nil {
-		return p.noAudit("the run has no record", nil)
-	}
-	f, err := p.record.Audit()
-	if err != nil {
-		return p.noAudit(err.Error(), err)
-	}
-	p.log = audit.Open(f, p.run)
-	start := audit.Record{Kind: audit.KindStart, Severity: "notice", Program: p.spec.Program, Domain: p.domain}
-	for _, g := range p.spec.Grants {
-		start.Grants = append(start.Grants, g.String())
-	}
-	for _, c := range p.spec.Allow {
-		start.Grants = append(start.Grants, "--allow "+c.String())
-	}
-	p.audit(start)
-	if engine != nil {
-		for _, line := range engine.Describe() {
-			p.audit(audit.Record{Kind: audit.KindPolicy, Subject: line})
+	p.audit = &auditor{log: audit.New(p.run, func() (audit.File, error) { return p.record.CreateAudit() }), file: p.record.AuditPath()}
+	p.audit.fail = func(err error) {
+		if p.spec.RequireAudit && p.p != nil {
+			p.p.Kill(proc.End{Cause: abi.CausePolicy, Detail: "the audit log cannot be written: " + err.Error()})
 		}
 	}
-	if !p.spec.RequireAudit {
-		return nil
+	p.denied.Told = func(d perm.Denial) {
+		p.audited(audit.KindDenial, auditedDenial{denial(&d), d.First.UTC(), d.Last.UTC()})
 	}
-	ctx, cancel := context.WithTimeout(ctx, auditPatience)
-	defer cancel()
-	if err := p.log.Wait(ctx); err != nil {
-		return p.noAudit(err.Error(), err)
-	}
-	return nil
-}
-
-// noAudit degrades or refuses the run.
-func (p *Process) noAudit(why string, err error) error {
 	if p.spec.RequireAudit {
-		return refuse("NO-AUDIT", "--require-audit", "the audit log cannot be written: "+why, "make the state directory writable, or leave the flag out", err)
-	}
-	if p.record != nil { // else it was said of the record
-		p.degrade("audit: what is refused is not logged: " + why)
+		if err := p.audit.log.Open(); err != nil {
+			return refuse("AUDIT", "--require-audit", "the audit log cannot be written: "+err.Error(), "give $AGENTOS_STATE a directory that can be written", err)
+		}
 	}
 	return nil
 }
 
-// audit adds a record to the run's log, if it has one.
-func (p *Process) audit(r audit.Record) {
-	if p.log != nil {
-		p.log.Add(r)
-	}
-}
-
-// settleAudit waits until what was added is written: whoever changed what a program may
-// do is told so once it is on record. A failure is said by the report.
-func (p *Process) settleAudit() {
-	if p.log == nil {
+// audited notes something for the log, if there is one.
+func (p *Process) audited(kind string, body any) {
+	a := p.audit
+	if a == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), auditPatience)
-	defer cancel()
-	_ = p.log.Wait(ctx) // closeAudit says it, and requireAudit acts on it
-}
-
-// requireAudit ends the run when its log cannot be written any more, if that was asked.
-func (p *Process) requireAudit() {
-	if p.log == nil || !p.spec.RequireAudit {
-		return
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.begun {
+		a.begun = true
+		s := auditedStart{Program: p.spec.Program, Domain: p.domain, Args: len(p.spec.Args), Name: p.spec.Name, Started: p.started.UTC(), View: p.view.entries(), Policies: []string{}}
+		if p.policies != nil {
+			s.Policies = p.policies.Describe()
+		}
+		a.queue = append(a.queue, auditNote{audit.KindStart, s})
 	}
-	kp := p.p
-	p.log.OnFailure(func(err error) {
-		kp.Kill(proc.End{Cause: abi.CausePolicy, Detail: "the audit log cannot be written, and is required: " + err.Error()})
-	})
+	a.queue = append(a.queue, auditNote{kind, body})
+	if a.writing == nil {
+		a.writing = make(chan struct{})
+		go a.write()
+	}
 }
 
-// closeAudit ends the log of a run whose process is dead.
-func (p *Process) closeAudit() *AuditHead {
-	if p.log == nil {
+// write writes what is in the queue, and ends.
+func (a *auditor) write() {
+	for {
+		a.mu.Lock()
+		notes := a.queue
+		a.queue = nil
+		if len(notes) == 0 {
+			close(a.writing)
+			a.writing = nil
+			a.mu.Unlock()
+			return
+		}
+		a.mu.Unlock()
+		for _, n := range notes {
+			if err := a.log.Append(n.kind, n.body); err != nil {
+				a.problem(err)
+			}
+		}
+	}
+}
+
+// problem tells, once, that the log cannot be written.
+func (a *auditor) problem(err error) {
+	a.mu.Lock()
+	first := !a.failed
+	a.failed = true
+	a.mu.Unlock()
+	if first {
+		a.fail(err)
+	}
+}
+
+// endAudit writes the counts of what was folded and the end of the run, closes the log, and
+// describes it. The process is dead.
+func (p *Process) endAudit(end proc.End) *Audit {
+	a := p.audit
+	if a == nil {
 		return nil
 	}
-	end := p.p.End()
-	head, err := p.log.Close(audit.Record{Kind: audit.KindEnd, Severity: "notice", Cause: end.Cause.String(), Detail: end.Detail})
-	if err != nil {
-		p.degrade(fmt.Sprintf("audit: the log is not complete: %v", err))
+	a.mu.Lock()
+	begun := a.begun
+	a.mu.Unlock()
+	if begun || p.spec.RequireAudit {
+		for _, d := range p.denied.Untold() {
+			p.audited(audit.KindDenial, auditedDenial{denial(&d), d.First.UTC(), d.Last.UTC()})
+		}
+		total, overflow := p.denied.Total()
+		p.audited(audit.KindEnd, auditedEnd{end.Cause.String(), causeStatus(end.Cause, end.Code, end.Signal), total, overflow})
 	}
-	return &AuditHead{Head: head.Hash.String(), Records: head.Records, File: p.record.AuditPath()}
+	a.mu.Lock()
+	writing := a.writing
+	a.mu.Unlock()
+	if writing != nil {
+		<-writing
+	}
+	if err := a.log.Close(); err != nil {
+		a.problem(err)
+	}
+	head := a.log.Head()
+	r := &Audit{Head: head.String(), Records: head.Records}
+	if head.Records > 0 {
+		r.File = a.file
+	}
+	if err := a.log.Err(); err != nil {
+		r.Problem = err.Error()
+		p.degrade("audit: the log is not complete: " + err.Error())
+	}
+	return r
 }
 
-// recorder is the kernel's way into a log.
-type recorder struct{ *audit.Log }
-
-// Denied records one refusal.
-func (r recorder) Denied(d *perm.Denial, quiet bool) (mark uint64, fresh bool) {
-	x := audit.Record{
-		Code: d.Reason.Code(), Syscall: d.Nr.String(), Via: d.Via, Layer: d.Layer.String(), Rule: d.Rule,
-		Requested: d.Requested, Canonical: d.Canonical, Grant: d.Grant, Errno: d.Errno.String(),
+// auditChange notes what was given or taken while the program ran.
+func (p *Process) auditChange(kind string, change *LiveChange) {
+	body, err := json.Marshal(change)
+	if err != nil {
+		body = []byte(`{"problem":"could not be described"}`)
 	}
-	if d.Event != 0 {
-		x.Event = d.Event.String()
-	}
-	return r.Deny(x, quiet)
+	p.audited(kind, json.RawMessage(body))
 }

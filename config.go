@@ -54,7 +54,7 @@ type Config struct {
 
 // DecisionCache bounds a process's memory of decisions. What is negative turns it off.
 type DecisionCache struct {
-	Entries int           // at most; 0 is 1,024
+	Entries int           // at most; 0 is 2,048
 	TTL     time.Duration // of an entry; 0 is 5 s
 }
 

@@ -17,7 +17,6 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs/hostfs"
-	"github.com/agentos-kernel/agentos/observe/audit"
 )
 
 // LiveChange is the answer to a grant or a revocation while the program runs.
@@ -512,24 +511,14 @@ func (p *Process) noteChange(change *LiveChange, kind event.Kind) {
 	p.changes.noted.Lock()
 	p.changes.list = append(p.changes.list, change.Changes...)
 	p.changes.noted.Unlock()
+	p.auditChange(kind.String(), change)
 	for _, c := range change.Changes {
 		e := event.Event{Category: abi.CatSecurity, Severity: abi.Warning, Kind: kind, PID: p.p.PID, Chain: p.p.Chain, Text: c.Path, Text2: c.Was + " → " + c.Is}
 		if cap, ok := abi.ParseCapability(c.Capability); ok {
 			e.A = uint64(cap)
 		}
 		p.p.Emit(&e)
-		r := audit.Record{Kind: audit.KindGrant, Subject: c.Path, Was: c.Was, Is: c.Is}
-		if c.Path == "" {
-			r.Subject = c.Capability
-		} else {
-			r.Detail = c.Host
-		}
-		if kind == event.KindRevoke {
-			r.Kind = audit.KindRevoke
-		}
-		p.audit(r)
 	}
-	p.settleAudit()
 }
 
 // liveEntries renders what was changed for the report.

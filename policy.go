@@ -140,11 +140,7 @@ func (p *Process) bind(v *view, engine *cedar.Engine, program string, env []stri
 			kept = append(kept, kv)
 			continue
 		}
-		x := perm.Denial{Nr: abi.SysEnviron, Via: "start", Layer: d.Layer, Reason: d.Reason, Rule: d.Rule, Requested: name, Errno: d.Errno}
-		p.denied.Add(x)
-		if p.log != nil {
-			recorder{p.log}.Denied(&x, false)
-		}
+		p.denied.Add(perm.Denial{Nr: abi.SysEnviron, Via: "start", Layer: d.Layer, Reason: d.Reason, Rule: d.Rule, Requested: name, Errno: d.Errno})
 	}
 	return a, kept, nil
 }

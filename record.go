@@ -15,7 +15,6 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/perm"
 	"github.com/agentos-kernel/agentos/kernel/proc"
-	"github.com/agentos-kernel/agentos/observe/audit"
 )
 
 // openRecord begins the run's record. Without a state directory, or where it
@@ -49,10 +48,6 @@ func (p *Process) dropRecord() error {
 	if p.record == nil {
 		return nil
 	}
-	if p.log != nil {
-		// The log goes with the record, and so does what went wrong with it.
-		_, _ = p.log.Close(audit.Record{Kind: audit.KindEnd})
-	}
 	return p.record.Abandon()
 }
 
@@ -60,7 +55,6 @@ func (p *Process) dropRecord() error {
 // first event: it subscribes to the events and opens the control socket.
 func (p *Process) created(kp *kernel.Process) {
 	p.p = kp
-	p.requireAudit()
 	if p.spec.Events != nil {
 		if p.k.collector == nil {
 			p.degrade("events: asked for, but the kernel records none")
@@ -183,9 +177,9 @@ func (p *Process) finish() {
 		p.degrade("overlay: " + err.Error())
 		errs = append(errs, err)
 	}
-	head := p.closeAudit()
+	audited := p.endAudit(*p.p.End())
 	p.report = p.makeReport()
-	p.report.Audit = head
+	p.report.Audit = audited
 	p.k.collector.Forget(p.p.PID)
 	if p.record != nil {
 		errs = append(errs, wrap("run record", p.writeRecord()))

@@ -30,19 +30,11 @@ type Report struct {
 	Failures    []FailedCall      `json:"failures"` // what was allowed and failed all the same: missing files, full disks
 	View        []ViewEntry       `json:"view"`
 	Policies    []string          `json:"policies"` // in force: file, how many, digest
+	Audit       *Audit            `json:"audit,omitempty"`
 	Enforcement map[string]string `json:"enforcement"`
 	Captured    int               `json:"captured,omitempty"` // changes that overlays hold, to be committed or discarded
 	Degraded    []string          `json:"degraded,omitempty"` // what was asked for and was not available
-	Audit       *AuditHead        `json:"audit"`              // null if the run has no audit log
 	Chain       string            `json:"chain"`
-}
-
-// AuditHead is where the run's audit log ends. Whoever keeps it can tell later whether
-// the log is still the one that was written.
-type AuditHead struct {
-	Head    string `json:"head"`
-	Records uint64 `json:"records"`
-	File    string `json:"file"`
 }
 
 // StateChange is one step of the life of a process, AtNS after its creation.

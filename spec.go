@@ -49,8 +49,8 @@ type Spec struct {
 	// the report says which. Without it such a run is refused.
 	BestEffort bool
 
-	// RequireAudit refuses a run whose audit log cannot be written, and ends one, cause
-	// policy, whose log cannot be written any more.
+	// RequireAudit refuses the run if its audit log cannot be written, and ends it when
+	// that becomes so.
 	RequireAudit bool
 
 	// Terminal gives a native program a terminal of its own, whose other ends are

@@ -24,7 +24,6 @@ import (
 	"github.com/agentos-kernel/agentos/kernel/perm/cedar"
 	"github.com/agentos-kernel/agentos/kernel/proc"
 	"github.com/agentos-kernel/agentos/kernel/vfs"
-	"github.com/agentos-kernel/agentos/observe/audit"
 )
 
 // Process is a run that was started.
@@ -41,10 +40,10 @@ type Process struct {
 	denied  *perm.Denials
 
 	policies *cedar.Engine // nil for none
+	audit    *auditor      // nil without a record
 
 	// Set before the program can run; nil where there is none.
 	record      *statedir.Run
-	log         *audit.Log
 	control     *control.Server
 	unsubscribe func() error // ends the subscription to events
 	missing     []string     // what the run goes without
@@ -81,7 +80,7 @@ func (k *Kernel) Start(ctx context.Context, spec Spec) (*Process, error) {
 	if !k.enter() {
 		return nil, refuse("SETUP", "", "the kernel is closed", "", nil)
 	}
-	p, err := k.prepare(ctx, &spec)
+	p, err := k.prepare(&spec)
 	if err != nil {
 		k.runs.Done()
 		return nil, err
@@ -91,7 +90,7 @@ func (k *Kernel) Start(ctx context.Context, spec Spec) (*Process, error) {
 }
 
 // prepare resolves everything that a spec names and creates the process.
-func (k *Kernel) prepare(ctx context.Context, spec *Spec) (*Process, error) {
+func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	src, domain, err := k.load(spec)
 	if err != nil {
 		return nil, err
@@ -122,7 +121,7 @@ func (k *Kernel) prepare(ctx context.Context, spec *Spec) (*Process, error) {
 	p := &Process{exec: exec, k: k, spec: *spec, source: src, domain: domain, view: v, denied: new(perm.Denials),
 		reported: make(chan struct{}), done: make(chan struct{})}
 	p.openRecord()
-	if err := p.openAudit(ctx, engine); err != nil {
+	if err := p.openAudit(); err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
 	if err := p.openStores(); err != nil {
@@ -147,9 +146,6 @@ func (k *Kernel) prepare(ctx context.Context, spec *Spec) (*Process, error) {
 		Listen:    p.openListeners,
 		Chain:     newChain(),
 		Created:   p.created,
-	}
-	if p.log != nil {
-		ks.Audit = recorder{p.log}
 	}
 	if domain == "native" {
 		p.native(&ks)

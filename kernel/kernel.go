@@ -90,7 +90,6 @@ type Spec struct {
 	Caps      limit.Caps // CPU and wall among them, in nanoseconds
 	Authority *perm.Authority
 	Denials   *perm.Denials
-	Audit     proc.Audit // nil for none
 	// Mount builds the namespace; the process's account pays for what is
 	// private. The namespace is the process's from then on.
 	Mount func(*proc.Process) (*vfs.Namespace, error)
@@ -152,7 +151,7 @@ func (k *Kernel) enroll(p *Process) (err error) {
 				Program: p.spec.Program, Args: p.spec.Args, Env: p.spec.Env,
 			},
 			Stream: k.parts.Stream, Account: limit.NewAccount(p.spec.Caps),
-			Authority: p.spec.Authority, Denials: p.spec.Denials, Audit: p.spec.Audit, Host: k.parts.Host,
+			Authority: p.spec.Authority, Denials: p.spec.Denials, Host: k.parts.Host,
 		})
 		return p
 	})

@@ -92,6 +92,8 @@ type Manifest struct {
 	Unprotect []Value[string] // absolute host paths
 	Policies  []Value[string] // absolute host paths, or builtin:NAME
 
+	RequireAudit Value[bool]
+
 	PolicyDeny Value[bool]     // what no policy permits is refused
 	Listen     []Value[string] // ADDR:PORT
 	Limits     Limits

@@ -37,6 +37,7 @@ listen = ["8080", "[::1]:0"]
 toolchain = true
 policies = ["team.cedar", "builtin:no-secrets"]
 policy_default = "deny"
+require_audit = true
 
 [env]
 MODE = "fast"
@@ -80,24 +81,25 @@ func TestParseFull(t *testing.T) {
 		},
 		Env: []Variable{
 			{Key: "LANG", Inherit: true, Pos: Pos{17, 16}},
-			{Key: "MODE", Value: "fast", Pos: Pos{28, 8}},
-			{Key: "A.B", Value: "", Pos: Pos{29, 9}},
+			{Key: "MODE", Value: "fast", Pos: Pos{29, 8}},
+			{Key: "A.B", Value: "", Pos: Pos{30, 9}},
 		},
-		Allow:      []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
-		Unprotect:  []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
-		Policies:   []Value[string]{{"/home/u/project/team.cedar", Pos{24, 13}}, {"builtin:no-secrets", Pos{24, 27}}},
-		PolicyDeny: Value[bool]{true, Pos{25, 18}},
-		Listen:     []Value[string]{{"127.0.0.1:8080", Pos{22, 11}}, {"[::1]:0", Pos{22, 19}}},
+		Allow:        []Value[abi.Capability]{{abi.CapInfo, Pos{15, 10}}},
+		Unprotect:    []Value[string]{{"/home/u/out/.vscode", Pos{16, 14}}},
+		Policies:     []Value[string]{{"/home/u/project/team.cedar", Pos{24, 13}}, {"builtin:no-secrets", Pos{24, 27}}},
+		RequireAudit: Value[bool]{true, Pos{26, 17}},
+		PolicyDeny:   Value[bool]{true, Pos{25, 18}},
+		Listen:       []Value[string]{{"127.0.0.1:8080", Pos{22, 11}}, {"[::1]:0", Pos{22, 19}}},
 		Limits: Limits{
-			Timeout:  Value[time.Duration]{90 * time.Second, Pos{32, 11}},
-			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{33, 12}},
-			CPUs:     Value[float64]{1.5, Pos{34, 8}},
-			Memory:   Value[uint64]{64 << 20, Pos{35, 10}},
-			Pids:     Value[int]{7, Pos{36, 8}},
-			Files:    Value[int]{1000, Pos{37, 9}},
-			Disk:     Value[uint64]{1 << 20, Pos{38, 8}},
-			Output:   Value[uint64]{1 << 30, Pos{39, 10}},
-			Priority: Value[int]{0, Pos{40, 12}},
+			Timeout:  Value[time.Duration]{90 * time.Second, Pos{33, 11}},
+			CPUTime:  Value[time.Duration]{10 * time.Second, Pos{34, 12}},
+			CPUs:     Value[float64]{1.5, Pos{35, 8}},
+			Memory:   Value[uint64]{64 << 20, Pos{36, 10}},
+			Pids:     Value[int]{7, Pos{37, 8}},
+			Files:    Value[int]{1000, Pos{38, 9}},
+			Disk:     Value[uint64]{1 << 20, Pos{39, 8}},
+			Output:   Value[uint64]{1 << 30, Pos{40, 10}},
+			Priority: Value[int]{0, Pos{41, 12}},
 		},
 	}
 	if !reflect.DeepEqual(m, want) {

@@ -107,6 +107,7 @@ func schema() []Key {
 		{"bare", "boolean", "--bare", "Without what a program otherwise has unasked.", func(d *decoder, n *unstable.Node) { d.m.Bare = d.boolean(n) }},
 		{"toolchain", "boolean", "--toolchain", "Grant reading of the installation that a native program belongs to.", func(d *decoder, n *unstable.Node) { d.m.Toolchain = d.boolean(n) }},
 		{"best_effort", "boolean", "--best-effort", "Run although a limit or protection cannot be enforced here; the report says which.", func(d *decoder, n *unstable.Node) { d.m.BestEffort = d.boolean(n) }},
+		{"require_audit", "boolean", "--require-audit", "Refuse the run if its audit log cannot be written, and end it when that becomes so.", func(d *decoder, n *unstable.Node) { d.m.RequireAudit = d.boolean(n) }},
 		{"kill_after", "duration", "--kill-after", "The grace between TERM and KILL.", func(d *decoder, n *unstable.Node) { d.m.KillAfter = scalar(d, n, ParseDuration) }},
 		{"env.*", "string", "--env KEY=VALUE", "The environment variable of that name.", nil}, // decoded by decoder.variable
 		{"limits.timeout", "duration", "--timeout", "Wall time since creation.", func(d *decoder, n *unstable.Node) { d.m.Limits.Timeout = scalar(d, n, ParseDuration) }},

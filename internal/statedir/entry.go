@@ -264,9 +264,18 @@ func (e *Entry) Denials() ([]json.RawMessage, error) {
 	return list, nil
 }
 
-// Audit returns the run's audit log as it stands; the error wraps fs.ErrNotExist if it has
-// none.
-func (e *Entry) Audit() ([]byte, error) { return e.file(auditFile, maxAudit, fs.ErrNotExist) }
+// Audit opens the run's audit log; ErrNoAudit if it has none. The caller closes it.
+func (e *Entry) Audit() (*os.File, error) {
+	root, err := e.dir.openRun(e.ID)
+	if err != nil {
+		return nil, err
+	}
+	f, err := root.Open(auditFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = ErrNoAudit
+	}
+	return f, errors.Join(err, root.Close())
+}
 
 // Dial connects to the control socket of the run's kernel. The error wraps
 // ErrNotLive if nobody listens, and ErrNoRun if the record is gone.

@@ -17,6 +17,8 @@ var (
 	ErrNoRun = errors.New("no such run")
 	// ErrNoReport: the run has no report, because it lives or was never swept.
 	ErrNoReport = errors.New("the run has no report")
+	// ErrNoAudit says that a run has no audit log: it was refused nothing.
+	ErrNoAudit = errors.New("the run has no audit log")
 	// ErrNotLive: the kernel of the run is gone, and its control socket with it.
 	ErrNotLive = errors.New("the run is not live")
 	// ErrTooManyDenials: the run's denial log has reached its size limit.

@@ -19,7 +19,6 @@ const (
 	maxSmall   = 64 << 10
 	maxReport  = 64 << 20
 	maxDenials = 4 << 20
-	maxAudit   = 64 << 20
 )
 
 // writeNew writes a file that does not exist yet. Readers may see it half-written,

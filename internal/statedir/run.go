@@ -19,8 +19,8 @@ const (
 	lockFile        = "lock"
 	descriptionFile = "run.json"
 	denialsFile     = "denials.jsonl"
-	reportFile      = "report.json"
 	auditFile       = "audit.jsonl"
+	reportFile      = "report.json"
 	socketFile      = "control.sock"
 	scratchDir      = "scratch" // gone with the run
 	overlayDir      = "overlay" // its presence means: writes not committed yet; never swept or pruned
@@ -245,19 +245,21 @@ func (r *Run) AppendDenial(denial []byte) error {
 	return nil
 }
 
-// Audit makes the file of the run's audit log, which only grows. It can be made once. The
-// caller closes it, and may after the run was closed.
-func (r *Run) Audit() (*os.File, error) {
+// CreateAudit makes the file of the run's audit log, which only grows.
+func (r *Run) CreateAudit() (*os.File, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		return nil, ErrClosed
 	}
 	f, err := r.root.OpenFile(auditFile, os.O_WRONLY|os.O_CREATE|os.O_EXCL|os.O_APPEND, 0o600)
-	return f, writeError(err)
+	if err != nil {
+		return nil, writeError(err)
+	}
+	return f, nil
 }
 
-// AuditPath returns the path of the audit log, for messages.
+// AuditPath returns the path of that file, for messages.
 func (r *Run) AuditPath() string { return filepath.Join(r.Path(), auditFile) }
 
 // Scratch returns the run's private directory, made on the first call and removed

@@ -97,7 +97,6 @@ type Gate struct {
 	answered bool
 	epoch    uint64 // that the call is decided under
 	channel  bool   // the call waits for its channel
-	paying   bool   // the call is answered and waits for what it was denied
 	moved    int    // bytes that it has moved so far
 
 	watches []watch // changed on the vCPU, and at last by the release
@@ -203,8 +202,19 @@ func admit(p *proc.Process, row *abi.Row, c *abi.Call, epoch uint64) abi.Errno {
 			return p.Deny(d, c.Path, "")
 		}
 	}
-	if row.Touches == abi.ObjDescriptor && c.Nr != abi.SysPoll && !p.FDs().Fresh(c.FD, epoch) {
+	switch {
+	case row.Touches == abi.ObjDescriptor && c.Nr != abi.SysPoll && !p.FDs().Fresh(c.FD, epoch):
 		return p.Recheck(c, c.FD, epoch)
+	case row.Touches == abi.ObjPath:
+		// Where the walks begin.
+		if !p.FDs().Fresh(c.FD, epoch) {
+			if errno := p.Recheck(c, c.FD, epoch); errno != abi.OK {
+				return errno
+			}
+		}
+		if (c.Nr == abi.SysRename || c.Nr == abi.SysLink) && !p.FDs().Fresh(c.FD2, epoch) {
+			return p.Recheck(c, c.FD2, epoch)
+		}
 	}
 	return abi.OK
 }
@@ -240,39 +250,11 @@ func (g *Gate) done(c *abi.Call) abi.Status {
 	}
 	if c.Errno != abi.OK {
 		g.p.Failed(c, id)
-		return g.pay()
 	}
 	if g.p.Killed() {
 		return abi.Killed
 	}
 	return abi.Done
-}
-
-// pay lets the guest have its answer once what it was denied is recorded and paid for.
-// It waits like any other, and off the vCPU.
-func (g *Gate) pay() abi.Status {
-	g.paying = false
-	if g.p.Killed() {
-		return abi.Killed
-	}
-	until, owes := g.p.Owes(g.p.Wake)
-	if !owes {
-		return abi.Done
-	}
-	g.paying = true
-	if !until.IsZero() {
-		g.wakeIn(time.Until(until))
-	}
-	return abi.Blocked
-}
-
-// wakeIn sets the timer that wakes the process.
-func (g *Gate) wakeIn(d time.Duration) {
-	if g.timer == nil {
-		g.timer = time.AfterFunc(d, g.p.Wake)
-	} else {
-		g.timer.Reset(d)
-	}
 }
 
 func (g *Gate) emit(c *abi.Call) abi.EventID {
@@ -421,9 +403,6 @@ func (g *Gate) Continue(c *abi.Call) abi.Status {
 	if g.p.Killed() {
 		return abi.Killed
 	}
-	if g.paying {
-		return g.pay()
-	}
 	if g.job != nil {
 		return g.collect(c)
 	}
@@ -493,7 +472,11 @@ func (g *Gate) wait(c *abi.Call) abi.Status {
 	}
 	g.watch(wait.Files)
 	if !wait.Again.IsZero() {
-		g.wakeIn(time.Until(wait.Again))
+		if d := time.Until(wait.Again); g.timer == nil {
+			g.timer = time.AfterFunc(d, g.p.Wake)
+		} else {
+			g.timer.Reset(d)
+		}
 	}
 	g.p.Leave()
 	return abi.Blocked

@@ -82,12 +82,25 @@ func (a *Authority) Refusal(act abi.Action, canonical string) (refusal *Decision
 		return a.decideFile(s, 0, act, canonical), false
 	}
 	h := c.fileHash(act, canonical)
-	if e := c.file(h, s.epoch, act, canonical); e != nil {
-		if e.refusal != nil || a.state.Load() == s {
-			return e.refusal, true
-		}
-		c.late()
+	if c.hash != nil {
+		h = c.hash(canonical)
 	}
+	set := &c.room().sets[h&c.mask]
+	for i := range uint64(ways) {
+		e := set[(h>>home+i)%ways].Load()
+		if e == nil || e.hash != h || e.action != act || e.other != nil || e.path != canonical {
+			continue
+		}
+		if e.epoch == s.epoch && !c.clock.expired(e.tick) {
+			e.use()
+			if e.refusal != nil || a.state.Load() == s {
+				return e.refusal, true
+			}
+		}
+		c.stale.Add(1)
+		break
+	}
+	c.miss()
 	return a.decideFile(a.state.Load(), h, act, canonical), false
 }
 

@@ -14,7 +14,7 @@ import (
 
 // CacheOptions bound what a process's decision cache remembers.
 type CacheOptions struct {
-	Entries int           // 0 is 1,024; it is rounded up to a power of two times the ways of a set
+	Entries int           // 0 is 2,048; it is rounded up to a power of two times the ways of a set
 	TTL     time.Duration // how long at most; 0 is 5 s
 }
 
@@ -46,12 +46,12 @@ func (o CacheOptions) Lifetime() time.Duration {
 }
 
 const (
-	defaultEntries = 1024
+	defaultEntries = 2048
 	maxEntries     = 1 << 20
 	defaultTTL     = 5 * time.Second
 
-	// ways is how many entries share a set. With four, 256 questions for 1,024
-	// entries meet so often that one in forty is evicted in turn for ever.
+	// ways is how many entries share a set. With four, 256 questions in room for
+	// 1,024 meet so often that one in forty is evicted in turn for ever.
 	ways = 8
 
 	// maxEntryText bounds the text that one entry keeps. Paths are a guest's choice,
@@ -68,7 +68,7 @@ const (
 // state of one process and never comes back, so no entry needs to be found and
 // removed when the process's rights change.
 type cache struct {
-	hash  func(string) uint64
+	hash  func(string) uint64 // of tests, which want collisions; else nil
 	seed  maphash.Seed
 	mask  uint64
 	clock clock
@@ -144,9 +144,6 @@ func (c *cache) makeRoom() *table {
 
 // fileHash places a file. Guests choose paths; they do not know the seed.
 func (c *cache) fileHash(act abi.Action, canonical string) uint64 {
-	if c.hash != nil {
-		return c.hash(canonical)
-	}
 	return maphash.String(c.seed, canonical) ^ uint64(act)*0x9e3779b97f4a7c15
 }
 
@@ -174,25 +171,6 @@ func same(a, b *Query) bool {
 		a.Address == b.Address && a.Port == b.Port && a.Name == b.Name && a.Kind == b.Kind && slices.Equal(a.Argv, b.Argv)
 }
 
-// file looks for a decision on a file that holds in epoch.
-func (c *cache) file(h, epoch uint64, act abi.Action, canonical string) *entry {
-	s := &c.room().sets[h&c.mask]
-	for i := range uint64(ways) {
-		e := s[(h>>home+i)%ways].Load()
-		if e == nil || e.hash != h || e.action != act || e.path != canonical || e.other != nil {
-			continue
-		}
-		if e.epoch != epoch || c.clock.expired(e.tick) {
-			c.stale.Add(1)
-			break
-		}
-		e.use()
-		return e
-	}
-	c.tally().misses.Add(1)
-	return nil
-}
-
 // other looks for a decision on what is not a file.
 func (c *cache) other(h, epoch uint64, q *Query) *entry {
 	s := &c.room().sets[h&c.mask]
@@ -208,7 +186,7 @@ func (c *cache) other(h, epoch uint64, q *Query) *entry {
 		e.use()
 		return e
 	}
-	c.tally().misses.Add(1)
+	c.miss()
 	return nil
 }
 
@@ -219,11 +197,8 @@ func (e *entry) use() {
 	}
 }
 
-// late counts an answer that was found and is not given.
-func (c *cache) late() {
-	c.stale.Add(1)
-	c.tally().misses.Add(1)
-}
+// miss counts a question that is decided anew.
+func (c *cache) miss() { c.tally().misses.Add(1) }
 
 // hit counts an answer from memory.
 func (c *cache) hit() { c.tally().hits.Add(1) }

@@ -99,7 +99,7 @@ func TestCacheOff(t *testing.T) {
 }
 
 func TestCacheSize(t *testing.T) {
-	for n, want := range map[int]int{0: 1024, 1: 8, 8: 8, 9: 16, 1000: 1024, 1025: 2048, 1 << 30: 1 << 20} {
+	for n, want := range map[int]int{0: 2048, 1: 8, 8: 8, 9: 16, 1000: 1024, 1025: 2048, 1 << 30: 1 << 20} {
 		if got := (CacheOptions{Entries: n}).Size(); got != want {
 			t.Errorf("%d entries: %d", n, got)
 		}

@@ -2,6 +2,7 @@ package perm
 
 import (
 	"sync"
+	"time"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
 )
@@ -28,15 +29,23 @@ type Denial struct {
 	Errno     abi.Errno
 	Cached    bool // the first time it was refused from memory
 	Count     uint64
+	First     time.Time
+	Last      time.Time
 }
 
 // Denials is the folded record of what one process was refused. The zero value
 // is empty and ready. It is safe for concurrent use.
 type Denials struct {
+	// Told is told of each kind of denial when it is new, and again when its count
+	// reaches a power of ten; nil for nobody. It must not wait. Set it before the first
+	// denial.
+	Told func(Denial)
+
 	mu sync.Mutex
 	// mu guards all below.
 	index    map[denialKey]int
 	list     []Denial
+	told     []uint64 // the count of each that Told knows
 	bytes    int
 	total    uint64
 	overflow uint64
@@ -51,29 +60,66 @@ type denialKey struct {
 	canonical string
 }
 
-// Add counts one denial; x.Count is ignored. It returns the total so far.
+// Add counts one denial; x.Count and its times are ignored. It returns the total so far.
 func (d *Denials) Add(x Denial) uint64 {
 	k := denialKey{x.Nr, x.Layer, x.Reason, x.Rule, x.Requested, x.Canonical}
+	x.Count, x.First = 1, time.Now()
+	x.Last = x.First
+	total, news := d.add(k, &x)
+	if news && d.Told != nil {
+		d.Told(x)
+	}
+	return total
+}
+
+// add counts x, of which it leaves the folded record, and reports whether it is news.
+func (d *Denials) add(k denialKey, x *Denial) (total uint64, news bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.total++
 	if i, ok := d.index[k]; ok {
-		d.list[i].Count++
-		return d.total
+		have := &d.list[i]
+		have.Count++
+		have.Last = x.Last
+		*x = *have
+		if news = powerOfTen(have.Count); news {
+			d.told[i] = have.Count
+		}
+		return d.total, news
 	}
 	size := len(x.Rule) + len(x.Requested) + len(x.Canonical) + len(x.Grant)
 	if len(d.list) == maxDenials || d.bytes+size > maxDenialBytes {
 		d.overflow++
-		return d.total
+		return d.total, false
 	}
 	if d.index == nil {
 		d.index = make(map[denialKey]int)
 	}
-	x.Count = 1
 	d.bytes += size
 	d.index[k] = len(d.list)
-	d.list = append(d.list, x)
-	return d.total
+	d.list, d.told = append(d.list, *x), append(d.told, 1)
+	return d.total, true
+}
+
+// Untold returns what Told does not know the present count of.
+func (d *Denials) Untold() []Denial {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []Denial
+	for i := range d.list {
+		if d.told[i] != d.list[i].Count {
+			out = append(out, d.list[i])
+			d.told[i] = d.list[i].Count
+		}
+	}
+	return out
+}
+
+func powerOfTen(n uint64) bool {
+	for n >= 10 && n%10 == 0 {
+		n /= 10
+	}
+	return n == 1
 }
 
 // List returns the distinct denials in the order in which they first happened.

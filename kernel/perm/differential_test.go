@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -190,11 +192,14 @@ func (p *plain) protected(host []string, consent int, asDir bool) bool {
 	}
 	fits := func(name, pattern string) bool {
 		name = p.folded(name, true)
+		if strings.Contains(name, "~") && slices.ContainsFunc(shortOf[pattern], func(form *regexp.Regexp) bool { return form.MatchString(name) }) {
+			return true
+		}
 		before, after, wild := strings.Cut(pattern, "*")
 		if wild {
 			return len(name) >= len(before)+len(after) && strings.HasPrefix(name, before) && strings.HasSuffix(name, after)
 		}
-		return name == pattern || pattern == ".git" && name == "git~1"
+		return name == pattern
 	}
 	// part is how many names of pattern stand in host from i on, if all that can do.
 	part := func(i int, pattern []string) int {
@@ -244,8 +249,39 @@ func (p *plain) endpoint(q *Query) verdict {
 	return verdict{}
 }
 
+// shortOf has the short forms of each component of a protected name.
+var shortOf = func() map[string][]*regexp.Regexp {
+	all := map[string][]*regexp.Regexp{}
+	for _, p := range protectedNames {
+		for part := range strings.SplitSeq(p, "/") {
+			all[part] = shortForms(part)
+		}
+	}
+	return all
+}()
+
+// shortForms are the names of eight and three characters that FAT may give to a file
+// called pattern, for every length of the number.
+func shortForms(pattern string) (forms []*regexp.Regexp) {
+	name, ext := strings.TrimLeft(pattern, "."), ""
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		name, ext = name[:i], name[i+1:]
+		ext = `\.` + regexp.QuoteMeta(ext[:min(len(ext), 3)])
+	}
+	name = strings.ReplaceAll(name, ".", "")
+	name, _, _ = strings.Cut(name, "*")
+	for digits := 1; digits <= 6; digits++ {
+		begin := regexp.QuoteMeta(name[:min(len(name), 7-digits)])
+		forms = append(forms, regexp.MustCompile(fmt.Sprintf(`^%s~[0-9]{%d}%s$`, begin, digits, ext)))
+		if len(name) >= 2 {
+			forms = append(forms, regexp.MustCompile(fmt.Sprintf(`^%s[0-9a-f]{4}~[0-9]{%d}%s$`, regexp.QuoteMeta(name[:2]), digits, ext)))
+		}
+	}
+	return forms
+}
+
 // vocabulary is what paths are made of: few enough names to meet each other often.
-var vocabulary = []string{"a", "b", "A", "w", "ro", "secret", "Secret", "x.y", ".git", ".GIT", "git~1", ".git.", ".g\u200bit", "hooks", "hoo\u212as", "config", "Config ",
+var vocabulary = []string{"a", "b", "A", "w", "ro", "secret", "Secret", "x.y", ".git", ".GIT", "git~1", "bashrc~1", ".git.", ".g\u200bit", "hooks", "hoo\u212as", "config", "Config ",
 	"config.worktree", "modules", "worktrees", ".claude", "settings.local.json", "settings", "commands", ".config", "fish", "systemd", "user", ".ssh", ".bashrc", "ü"}
 
 type dice struct{ *rand.Rand }

@@ -57,6 +57,11 @@ type place struct {
 	host string // host path of that part, "" if it is private
 }
 
+// Revoked reports whether paths were taken from s while it was in use.
+func (s *Subject) Revoked() bool {
+	return slices.ContainsFunc(s.spec.Paths, func(r PathRule) bool { return r.Source == SourceRevoked })
+}
+
 // places finds every part of a grant that t names.
 func (s *Subject) places(t Extent) (out []place) {
 	for i := range s.rules {

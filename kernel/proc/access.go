@@ -117,9 +117,6 @@ func (p *Process) deny(d perm.Decision, a ask, canonical string) {
 		PID: p.PID, Chain: p.Chain, A: nr, B: uint64(d.Layer), Text: canonical, Text2: d.Rule, Via: a.via,
 	})
 	p.denials.Add(x)
-	if p.audit != nil {
-		p.record(&x)
-	}
 }
 
 // trimSlash drops the slash that asks about a directory as such.

@@ -22,6 +22,7 @@ type Loss uint8
 const (
 	LostRead  Loss = 1 << iota // reading, listing, and describing
 	LostWrite                  // changing
+	LostPlace                  // walking from it: it was moved, perhaps to where something was revoked
 )
 
 // takes is what an operation on a descriptor takes. To close one, to move it, and to
@@ -97,12 +98,25 @@ func (p *Process) Recheck(c *abi.Call, fd abi.FD, epoch uint64) abi.Errno {
 		if f.Flags()&abi.OWrite != 0 && (!p.Subject().Allows(abi.CapFileWrite) || !p.authority.File(abi.ActWrite, f.Path()).Allow) {
 			lost |= LostWrite
 		}
+		if kept == 0 && p.Subject().Revoked() && f.Moved() {
+			// The path that it was opened under says nothing of where it is now, and
+			// what was revoked may be there.
+			lost = LostRead | LostWrite | LostPlace
+		}
 		lost &^= kept
 		p.fds.decided(fd, epoch, lost)
 	}
 	gone := lost & takes(c.Nr)
+	if c.Nr.Row().Touches == abi.ObjPath {
+		gone = lost & LostPlace // what it leads to is decided on by its path
+	}
 	if gone == 0 {
 		return abi.OK
+	}
+	if lost&LostPlace != 0 {
+		p.SetCall(c)
+		return p.Deny(perm.Decision{Layer: abi.LayerPath, Reason: perm.Revoked, Errno: abi.EACCES,
+			Rule: "moved since it was opened, and something was revoked meanwhile"}, f.Path(), f.Path())
 	}
 	if gone == LostWrite {
 		act = abi.ActWrite

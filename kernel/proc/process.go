@@ -41,8 +41,6 @@ type Process struct {
 	account   *limit.Account
 	authority *perm.Authority
 	denials   *perm.Denials
-	audit     Audit
-	debt      debt
 	host      HostView
 	looks     looks
 
@@ -94,7 +92,6 @@ type Options struct {
 	Account   *limit.Account
 	Authority *perm.Authority
 	Denials   *perm.Denials
-	Audit     Audit // nil for none
 	// Host looks at the host, for naming hidden denials; it may be nil.
 	Host HostView
 }
@@ -106,7 +103,7 @@ type HostView func(path string) (exists, grantable bool)
 func New(o Options) *Process {
 	p := &Process{
 		Identity: o.Identity, created: time.Now(), stream: o.Stream, account: o.Account,
-		authority: o.Authority, denials: o.Denials, audit: o.Audit, host: o.Host, dead: make(chan struct{}),
+		authority: o.Authority, denials: o.Denials, host: o.Host, dead: make(chan struct{}),
 	}
 	if p.account != nil {
 		p.account.OnRefusal(p.limited)

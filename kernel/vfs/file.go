@@ -312,6 +312,24 @@ func (f *File) StatAs(a Access) (abi.Stat, abi.Errno) {
 	return st, errno
 }
 
+// Moved reports whether the file is no longer what its path leads to, although it
+// exists: it was moved, or a directory above it was, and where it stands now is not
+// known. It asks the host, unless that might never answer.
+func (f *File) Moved() bool {
+	if f.ch != nil || f.at.mount == nil || !f.at.own && f.at.from == nil || f.Latency() == Unbounded {
+		return false
+	}
+	st, errno := f.at.node.Stat()
+	if errno != abi.OK {
+		return true
+	}
+	if st.Nlink == 0 {
+		return false // it has no name at all
+	}
+	now, errno := f.ns.Stat(nil, f.ns.origin(), f.at.path, false)
+	return errno != abi.OK || now.Dev != st.Dev || now.Ino != st.Ino
+}
+
 // veil takes from the description of a directory above something denied what counts
 // its entries: on most file systems the links say how many directories are in it, and
 // on some the size how many names. One link is how others say that they do not count.

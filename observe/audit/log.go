@@ -1,15 +1,83 @@
 package audit
 
 import (
-	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"time"
 )
 
-// File is what a log is written to; an *os.File that appends fits.
+// Version is the version field of each record.
+const Version = 1
+
+// The kinds of records.
+const (
+	KindStart  = "start"  // of the run: program, grants, policies
+	KindDenial = "denial" // the first of its kind, and again as its count grows
+	KindGrant  = "grant"
+	KindRevoke = "revoke"
+	KindAsk    = "ask" // what a person answered
+	KindEnd    = "end"
+)
+
+// Record is one line.
+type Record struct {
+	Version int             `json:"version"`
+	Seq     uint64          `json:"seq"` // 1 is the first
+	Time    time.Time       `json:"time"`
+	Run     string          `json:"run"`
+	Kind    string          `json:"kind"`
+	Body    json.RawMessage `json:"body"`
+	Hash    string          `json:"hash,omitempty"`
+}
+
+// Head is the end of a log: how many records it has and the digest of the last. Who keeps
+// it can hold the log to it.
+type Head struct {
+	Records uint64
+	Hash    string
+}
+
+// String is the form in which heads are kept: RECORDS:HASH.
+func (h Head) String() string { return fmt.Sprintf("%d:%s", h.Records, h.Hash) }
+
+// ParseHead reads what String wrote.
+func ParseHead(s string) (Head, error) {
+	n, hash, ok := strings.Cut(s, ":")
+	var h Head
+	if _, err := fmt.Sscanf(n, "%d", &h.Records); err != nil || !ok || fmt.Sprint(h.Records) != n {
+		return Head{}, fmt.Errorf("%q is not a head; it has the form RECORDS:HASH", s)
+	}
+	if b, err := hex.DecodeString(hash); err != nil || len(b) != sha256.Size || strings.ToLower(hash) != hash {
+		return Head{}, fmt.Errorf("%q is not a head: what follows the colon is no digest of 64 digits", s)
+	}
+	h.Hash = hash
+	return h, nil
+}
+
+// Empty is the head of a run's log that has no records.
+func Empty(run string) Head {
+	sum := sha256.Sum256([]byte("agentos audit log of run " + run))
+	return Head{Hash: hex.EncodeToString(sum[:])}
+}
+
+// digest is that of a line without its hash, after a head.
+func digest(before string, line []byte) string {
+	h := sha256.New()
+	h.Write([]byte(before))
+	h.Write(line)
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// hashField precedes the digest in a line.
+const hashField = `,"hash":"`
+
+// File is what a log is written to. It is positioned at its end by whoever opened it.
 type File interface {
 	io.Writer
 	Truncate(size int64) error
@@ -17,266 +85,99 @@ type File interface {
 	Close() error
 }
 
-// Bounds of one log, whatever is refused to the guest.
-const (
-	maxFolds = 1024
-	maxText  = 512 << 10
-	// MaxBytes is how large a log becomes at most.
-	MaxBytes = 32 << 20
-)
-
-// quietDelay is how long denials that nobody waits for stay in memory.
-const quietDelay = 50 * time.Millisecond
-
-// closePatience is how long Close waits for a host that does not take what it is given.
-const closePatience = 5 * time.Second
-
-// Errors of a log.
-var (
-	ErrFull   = errors.New("the audit log has reached its size limit")
-	ErrStuck  = errors.New("the host does not take what is written to the audit log")
-	ErrClosed = errors.New("the audit log is closed")
-)
-
-// Head is where a log ends.
-type Head struct {
-	Hash    Hash
-	Records uint64
-}
-
-// Log is the audit log of one run. It is safe for concurrent use. It must be closed.
+// Log appends records. It is safe for concurrent use.
 type Log struct {
-	f   File
-	run string
+	run  string
+	open func() (File, error)
 
-	mu sync.Mutex
-	// mu guards all below.
-	added   Head   // of what was added
-	written Head   // of what the host has
-	buf     []byte // encoded, and not given to the writer yet
-	size    int64  // of what was added, bytes
-	err     error  // the first failure; nothing is written after it
-	lost    uint64 // records that were not written
-	onError func(error)
-	waiting []waiter
-	timer   *time.Timer // set while quiet denials wait in memory
-	closed  bool
-
-	folds    map[key]*fold
-	order    []*fold
-	text     int
-	unlisted fold
-
-	work chan struct{}
-	done chan struct{} // closed when the writer has ended
+	mu   sync.Mutex
+	file File  // guarded by mu; nil until the first record
+	size int64 // guarded by mu; of the whole records
+	head Head  // guarded by mu
+	err  error // guarded by mu; the first that made it incomplete
+	done bool  // guarded by mu
 }
 
-// waiter is called once record n was written, or never will be.
-type waiter struct {
-	n    uint64
-	wake func()
+// New makes the log of a run. open opens its file, when there is something to be written.
+func New(run string, open func() (File, error)) *Log {
+	return &Log{run: run, open: open, head: Empty(run)}
 }
 
-// Open begins the log of a run in f, which is empty and from then on the log's.
-func Open(f File, run string) *Log {
-	l := &Log{f: f, run: run, folds: map[key]*fold{}, work: make(chan struct{}, 1), done: make(chan struct{})}
-	l.added.Hash = genesis(run)
-	l.written.Hash = l.added.Hash
-	go l.write()
-	return l
-}
-
-// OnFailure has f called when the log cannot be written, at once if that is so already.
-// It is called on the log's own goroutine or on the caller's, and may be on both.
-func (l *Log) OnFailure(f func(error)) {
-	l.mu.Lock()
-	err := l.err
-	l.onError = f
-	l.mu.Unlock()
-	if err != nil {
-		f(err)
-	}
-}
-
-// Add appends a record and returns its number, for Wait. It does not wait for the host.
-func (l *Log) Add(r Record) uint64 {
+// Open opens the file now, to find out whether that is possible.
+func (l *Log) Open() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.add(&r)
-	l.signal()
-	return n
+	return l.opened()
 }
 
-// add appends a record. The caller holds mu.
-func (l *Log) add(r *Record) uint64 {
-	if l.err != nil || l.closed {
-		l.lost++
-		return 0
+func (l *Log) opened() error {
+	if l.file != nil || l.err != nil {
+		return l.err
 	}
-	r.Version, r.N, r.Run = 1, l.added.Records+1, l.run
-	if r.Time.IsZero() {
-		r.Time = now()
-	}
-	if r.Severity == "" {
-		r.Severity = "warning"
-	}
-	line, sum, err := seal(r, l.added.Hash)
-	if err == nil && l.size+int64(len(line)) > MaxBytes {
-		err = ErrFull
-	}
+	l.file, l.err = l.open()
+	return l.err
+}
+
+var errClosed = errors.New("the log is closed")
+
+// Append writes a record. After an error nothing is written any more: a log with a gap
+// would pretend to be whole.
+func (l *Log) Append(kind string, body any) error {
+	b, err := json.Marshal(body)
 	if err != nil {
-		l.lost++
-		l.err = err // the writer tells
-		return 0
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.done {
+		return errClosed
+	}
+	if err := l.opened(); err != nil {
+		return err
+	}
+	line, err := json.Marshal(&Record{Version: Version, Seq: l.head.Records + 1, Time: time.Now().UTC(), Run: l.run, Kind: kind, Body: b})
+	if err != nil {
+		return err
+	}
+	hash := digest(l.head.Hash, line)
+	line = append(line[:len(line)-1], hashField+hash+"\"}\n"...)
+	if _, err := l.file.Write(line); err != nil {
+		l.err = errors.Join(err, l.file.Truncate(l.size)) // a torn line is none
+		return l.err
 	}
 	l.size += int64(len(line))
-	l.buf = append(l.buf, line...)
-	l.added = Head{sum, r.N}
-	return r.N
+	l.head = Head{Records: l.head.Records + 1, Hash: hash}
+	return nil
 }
 
-func now() time.Time { return time.Now().UTC().Round(0) }
-
-func (l *Log) signal() {
-	select {
-	case l.work <- struct{}{}:
-	default:
-	}
-}
-
-// settled reports whether record n was written or never will be. The caller holds mu.
-func (l *Log) settled(n uint64) bool { return n <= l.written.Records || l.err != nil }
-
-// Pending reports whether record n is not written yet; wake is then called when it is,
-// or when it never will be.
-func (l *Log) Pending(n uint64, wake func()) bool {
+// Head returns the end of what was written.
+func (l *Log) Head() Head {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.settled(n) {
-		return false
-	}
-	l.waiting = append(l.waiting, waiter{n, wake})
-	return true
+	return l.head
 }
 
-// Wait waits until everything that was added is written.
-func (l *Log) Wait(ctx context.Context) error {
-	l.mu.Lock()
-	n := l.added.Records
-	l.mu.Unlock()
-	c := make(chan struct{})
-	if l.Pending(n, func() { close(c) }) {
-		select {
-		case <-c:
-		case <-ctx.Done():
-			return fmt.Errorf("%w: %w", ErrStuck, context.Cause(ctx))
-		}
-	}
+// Err returns what made the log incomplete, if anything did.
+func (l *Log) Err() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.err
 }
 
-// write is the goroutine.
-func (l *Log) write() {
-	defer close(l.done)
-	var good int64 // bytes that are whole records
-	var spare []byte
-	told := false
-	for range l.work {
-		for more := true; more; {
-			l.mu.Lock()
-			out, to, broken := l.buf, l.added, l.err
-			l.buf = spare[:0]
-			if told {
-				out = nil
-			}
-			l.mu.Unlock()
-			spare = out
-
-			var err error
-			if len(out) > 0 {
-				if _, err = l.f.Write(out); err != nil {
-					// A record that is there in part would pass for one that was cut later.
-					err = errors.Join(err, l.f.Truncate(good))
-				} else {
-					good += int64(len(out))
-				}
-			}
-			l.mu.Lock()
-			if err == nil && len(out) > 0 {
-				l.written = to
-			} else if err != nil {
-				l.lost += to.Records - l.written.Records
-				if l.err == nil {
-					l.err = err
-				}
-				broken = l.err
-			}
-			var ready []waiter
-			kept := l.waiting[:0]
-			for _, w := range l.waiting {
-				if l.settled(w.n) {
-					ready = append(ready, w)
-				} else {
-					kept = append(kept, w)
-				}
-			}
-			l.waiting = kept
-			tell := l.onError
-			more = len(l.buf) > 0 && l.err == nil
-			closed := l.closed
-			l.mu.Unlock()
-			if broken != nil && !told {
-				told = true
-				if tell != nil {
-					tell(broken)
-				}
-			}
-			for _, w := range ready {
-				w.wake()
-			}
-			if closed && !more {
-				return
-			}
-		}
-	}
-}
-
-// Close writes the counts of repeated denials and the last record, brings everything to
-// storage, and returns where the log ends. The error says why it is not all there.
-func (l *Log) Close(end Record) (Head, error) {
-	l.mu.Lock()
-	if l.closed {
-		defer l.mu.Unlock()
-		return l.written, ErrClosed
-	}
-	if l.timer != nil {
-		l.timer.Stop()
-	}
-	l.flush()
-	l.add(&end)
-	l.closed = true
-	l.mu.Unlock()
-	l.signal()
-
-	patience := time.NewTimer(closePatience)
-	defer patience.Stop()
-	synced := make(chan error, 1)
-	go func() {
-		<-l.done
-		synced <- errors.Join(l.f.Sync(), l.f.Close())
-	}()
-	var err error
-	select {
-	case err = <-synced:
-	case <-patience.C:
-		err = ErrStuck // the file is closed when the host lets go
-	}
+// Close has the storage keep what was written, and ends the log.
+func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.err != nil {
-		err = errors.Join(fmt.Errorf("%d records are lost: %w", l.lost, l.err), err)
+	if l.done {
+		return nil
 	}
-	return l.written, err
+	l.done = true
+	if l.file == nil {
+		return nil
+	}
+	err := errors.Join(l.file.Sync(), l.file.Close())
+	if l.err == nil {
+		l.err = err
+	}
+	return err
 }

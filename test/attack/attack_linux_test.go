@@ -129,10 +129,19 @@ func (h *house) guarded(t testing.TB, a *attempt, top string) outcome {
 	}
 	before := digest(t, top, a.keeps())
 	r, out := h.run(t, spec)
-	o := outcome{out: out, before: before, after: digest(t, top, a.keeps()), report: r}
+	after := digest(t, top, a.keeps())
 	if r.Cause != "exited" || r.ExitCode != 0 {
 		t.Fatalf("the guest ended by %s %d (%s): %s", r.Cause, r.ExitCode, r.Detail, out)
 	}
+	o := parse(t, out)
+	o.before, o.after, o.report = before, after, r
+	return o
+}
+
+// parse reads what the guest printed.
+func parse(t testing.TB, out string) outcome {
+	t.Helper()
+	o := outcome{out: out}
 	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
 		f := strings.SplitN(line, " ", 3)
 		if len(f) != 3 || f[0] != strconv.Itoa(i) {

@@ -39,6 +39,10 @@ func TestList(t *testing.T) {
 	for _, d := range duels {
 		row("timing", d.name, d.tries)
 	}
+	head("revocation")
+	for _, c := range changes {
+		row("revocation", c.name, c.tries)
+	}
 	head("poison")
 	for _, p := range poisons {
 		row("poison", p.name, p.tries)

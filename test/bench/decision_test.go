@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -110,47 +111,40 @@ func (q question) word() string {
 	return fmt.Sprintf("%d\x00%d\x00%d\x00%s", q.process, q.epoch, q.action, q.path)
 }
 
-// share divides b.N iterations among n goroutines.
-func share(b *testing.B, n int, loop func(worker, iterations int)) {
-	var wg sync.WaitGroup
-	b.ReportAllocs()
-	b.ResetTimer()
-	for w := range n {
-		wg.Go(func() { loop(w, b.N/n+1) })
-	}
-	wg.Wait()
-}
-
 // counter is where an asker counts for itself, as a process does.
 type counter struct {
 	atomic.Uint64
 	_ [120]byte
 }
 
-// ask asks n goroutines' authorities, and sees that nearly all was remembered.
-func ask(b *testing.B, n int, whose func(worker int) *perm.Authority, asks []string) {
-	hits := make([]counter, n)
-	share(b, n, func(w, n int) {
-		a, mine := whose(w), &hits[w]
-		for i := range n {
-			if _, remembered := a.Refusal(abi.ActRead, asks[(i+37*w)%asked]); remembered {
-				mine.Add(1)
+// asker answers the question of that index for one of several goroutines.
+type asker func(worker, index int)
+
+// round is how many questions each contender is asked by turns.
+const round = 32 << 10
+
+// turn has n goroutines ask a share of a round each, from different places of the list,
+// and returns the time of one question.
+func (ask asker) turn(n int) float64 {
+	var wg sync.WaitGroup
+	begin := time.Now()
+	for w := range n {
+		wg.Go(func() {
+			for i := range round / n {
+				ask(w, (i+37*w)%asked)
 			}
-		}
-	})
-	total := uint64(0)
-	for i := range hits {
-		total += hits[i].Load()
+		})
 	}
-	if missed := uint64((b.N/n+1)*n) - total; missed > uint64(b.N/100+10*asked*n) {
-		b.Errorf("%d of %d were not remembered", missed, b.N)
-	}
+	wg.Wait()
+	return float64(time.Since(begin)) / round
 }
 
 // BenchmarkDecisionHit asks what is remembered, of our cache and of two others that
 // hold the same answers under the same keys with the same age. The one that takes only
 // strings is told the key as one word made beforehand: joining it is not measured. In
-// "one" all goroutines ask as one process, in "each" each as its own.
+// "one" all goroutines ask as one process, in "each" each as its own. The contenders
+// take turns, as the machine's speed drifts; times are medians, and so are the ratios
+// of each round.
 func BenchmarkDecisionHit(b *testing.B) {
 	paths := decisionPaths()
 	asks := again(paths)
@@ -160,62 +154,85 @@ func BenchmarkDecisionHit(b *testing.B) {
 		words = append(words, key(p).word())
 	}
 	subject, engine := decisionSubject(), policies(b, 50)
-	authority := func() *perm.Authority {
-		return perm.NewAuthority(perm.Principal{}, subject, engine).Remember(perm.CacheOptions{})
-	}
 	const ttl = 5 * time.Second
+	plain := perm.NewAuthority(perm.Principal{}, subject, engine)
+
+	o := otter.Must(&otter.Options[question, perm.Decision]{MaximumSize: 1024, ExpiryCalculator: otter.ExpiryWriting[question, perm.Decision](ttl)})
+	defer o.StopAllGoroutines()
+	r, err := ristretto.NewCache(&ristretto.Config[string, perm.Decision]{NumCounters: 10240, MaxCost: 1024, BufferItems: 64, IgnoreInternalCost: true})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer r.Close()
+	ours := func(processes int) (asker, func() uint64) {
+		var each [8]*perm.Authority // by goroutine
+		for w := range each {
+			if each[w] = each[0]; w < processes {
+				each[w] = perm.NewAuthority(perm.Principal{}, subject, engine).Remember(perm.CacheOptions{})
+			}
+		}
+		hits := make([]counter, len(each))
+		total := func() (n uint64) {
+			for i := range hits {
+				n += hits[i].Load()
+			}
+			return n
+		}
+		return func(w, i int) {
+			if _, remembered := each[w].Refusal(abi.ActRead, asks[i]); remembered {
+				hits[w].Add(1)
+			}
+		}, total
+	}
 	for _, n := range []int{1, 2, 8} {
+		one, hits := ours(1)
+		each, _ := ours(n)
+		contenders := []struct {
+			name string
+			ask  asker
+		}{
+			{"one", one}, {"each", each},
+			{"otter", func(_, i int) {
+				if _, ok := o.GetIfPresent(key(asks[i])); !ok {
+					o.Set(key(asks[i]), plain.File(abi.ActRead, asks[i]))
+				}
+			}},
+			{"ristretto", func(_, i int) {
+				if _, ok := r.Get(words[i]); !ok {
+					r.SetWithTTL(words[i], plain.File(abi.ActRead, asks[i]), 1, ttl)
+				}
+			}},
+		}
 		b.Run(fmt.Sprintf("goroutines=%d", n), func(b *testing.B) {
-			b.Run("agentos/one", func(b *testing.B) {
-				a := authority()
-				ask(b, n, func(int) *perm.Authority { return a }, asks)
-			})
-			b.Run("agentos/each", func(b *testing.B) {
-				var each []*perm.Authority
-				for range n {
-					each = append(each, authority())
+			for _, c := range contenders {
+				c.ask.turn(n) // to fill it
+			}
+			r.Wait()
+			before := hits()
+			times, ratios := make([][]float64, len(contenders)), make([][]float64, len(contenders))
+			for range b.N {
+				for i, c := range contenders {
+					times[i] = append(times[i], c.ask.turn(n))
+					ratios[i] = append(ratios[i], times[i][len(times[i])-1]/times[0][len(times[0])-1])
 				}
-				ask(b, n, func(w int) *perm.Authority { return each[w] }, asks)
-			})
-			b.Run("otter", func(b *testing.B) {
-				c := otter.Must(&otter.Options[question, perm.Decision]{MaximumSize: 1024, ExpiryCalculator: otter.ExpiryWriting[question, perm.Decision](ttl)})
-				defer c.StopAllGoroutines()
-				plain := perm.NewAuthority(perm.Principal{}, subject, engine)
-				for _, p := range paths {
-					c.Set(key(p), plain.File(abi.ActRead, p))
+			}
+			for i, c := range contenders {
+				b.ReportMetric(median(times[i]), c.name+"-ns")
+				if i > 1 {
+					b.ReportMetric(median(ratios[i]), c.name+"/one")
 				}
-				share(b, n, func(w, n int) {
-					for i := range n {
-						p := asks[(i+37*w)%asked]
-						if _, ok := c.GetIfPresent(key(p)); !ok {
-							c.Set(key(p), plain.File(abi.ActRead, p))
-						}
-					}
-				})
-			})
-			b.Run("ristretto", func(b *testing.B) {
-				c, err := ristretto.NewCache(&ristretto.Config[string, perm.Decision]{NumCounters: 10240, MaxCost: 1024, BufferItems: 64, IgnoreInternalCost: true})
-				if err != nil {
-					b.Fatal(err)
-				}
-				defer c.Close()
-				plain := perm.NewAuthority(perm.Principal{}, subject, engine)
-				for _, p := range paths {
-					c.SetWithTTL(key(p).word(), plain.File(abi.ActRead, p), 1, ttl)
-				}
-				c.Wait()
-				share(b, n, func(w, n int) {
-					for i := range n {
-						p := asks[(i+37*w)%asked]
-						word := words[(i+37*w)%asked]
-						if _, ok := c.Get(word); !ok {
-							c.SetWithTTL(word, plain.File(abi.ActRead, p), 1, ttl)
-						}
-					}
-				})
-			})
+			}
+			b.ReportMetric(0, "ns/op")
+			if asked := uint64(b.N) * round; hits()-before < asked-asked/50 {
+				b.Errorf("only %d of %d were remembered", hits()-before, asked)
+			}
 		})
 	}
+}
+
+func median(of []float64) float64 {
+	slices.Sort(of)
+	return of[len(of)/2]
 }
 
 // BenchmarkDecision compares a hit with deciding anew, allowed and refused.
@@ -335,40 +352,48 @@ func BenchmarkDecisionPath(b *testing.B) {
 		d := newDecider(b, kinds[kind](b), guest)
 		read := &abi.Call{Nr: abi.SysPread, FD: d.file, Buf: [][]byte{make([]byte, 4096)}}
 		g := gate.New(d.p, &gate.Shared{Table: table})
-		b.Run(kind+"/read/bare", func(b *testing.B) {
-			handler := gatefile.Handlers()[abi.SysPread]
-			for b.Loop() {
-				if errno := handler(d.p, read); errno != abi.OK || read.Ret != 4096 {
-					b.Fatal(errno, read.Ret)
-				}
-			}
+		handler := gatefile.Handlers()[abi.SysPread]
+		pairs(b, kind+"/read", func() bool {
+			return handler(d.p, read) == abi.OK && read.Ret == 4096
+		}, func() bool {
+			return g.Call(read) == abi.Done && read.Errno == abi.OK && read.Ret == 4096
 		})
-		b.Run(kind+"/read/decided", func(b *testing.B) {
-			for b.Loop() {
-				if s := g.Call(read); s != abi.Done || read.Errno != abi.OK || read.Ret != 4096 {
-					b.Fatal(s, read.Errno, read.Ret)
-				}
+		call := &abi.Call{Nr: abi.SysOpen, Path: "f"}
+		open := func(who vfs.Access) func() bool {
+			return func() bool {
+				d.p.SetCall(call)
+				f, errno := d.ns.Open(who, d.dir.Base(), "f", abi.ORead, 0)
+				return errno == abi.OK && f.Unref() == abi.OK
 			}
-		})
-		for _, who := range []struct {
-			name string
-			a    vfs.Access
-		}{{"bare", lenient{d.p.Subject()}}, {"decided", d.p}} {
-			b.Run(kind+"/open/"+who.name, func(b *testing.B) {
-				call := &abi.Call{Nr: abi.SysOpen, Path: "f"}
-				for b.Loop() {
-					d.p.SetCall(call)
-					f, errno := d.ns.Open(who.a, d.dir.Base(), "f", abi.ORead, 0)
-					if errno != abi.OK {
-						b.Fatal(errno)
-					}
-					if errno := f.Unref(); errno != abi.OK {
-						b.Fatal(errno)
-					}
-				}
-			})
 		}
+		pairs(b, kind+"/open", open(lenient{d.p.Subject()}), open(d.p))
 	}
+}
+
+// pairs compares two ways to do something, by turns: medians of each, and of the ratio
+// of each pair.
+func pairs(b *testing.B, name string, bare, decided func() bool) {
+	b.Run(name, func(b *testing.B) {
+		const many = 500
+		var times [2][]float64
+		var ratios []float64
+		for range b.N {
+			for i, do := range []func() bool{bare, decided} {
+				begin := time.Now()
+				for range many {
+					if !do() {
+						b.Fatal("it failed")
+					}
+				}
+				times[i] = append(times[i], float64(time.Since(begin))/many)
+			}
+			ratios = append(ratios, times[1][len(ratios)]/times[0][len(ratios)])
+		}
+		b.ReportMetric(median(times[0]), "bare-ns")
+		b.ReportMetric(median(times[1]), "decided-ns")
+		b.ReportMetric(median(ratios), "decided/bare")
+		b.ReportMetric(0, "ns/op")
+	})
 }
 
 // waitingHandlers are those of every subsystem.

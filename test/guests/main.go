@@ -42,6 +42,7 @@ var behaviours = map[string]func([]string) error{
 	"everything": everything,
 	"exit":       exit,
 	"fill":       fill,
+	"meddle":     meddle,
 	"forget":     forget,
 	"gaze":       gaze,
 	"hungry":     hungry,
@@ -416,4 +417,14 @@ func expect(got, want error) error {
 		return nil
 	}
 	return fmt.Errorf("got %v, want %v", got, want)
+}
+
+// meddle tries to write each of the files, and minds nothing.
+func meddle(names []string) error {
+	for _, n := range names {
+		if err := os.WriteFile(n, []byte("x"), 0o666); err == nil {
+			fmt.Println("wrote", n)
+		}
+	}
+	return nil
 }

@@ -76,11 +76,9 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"status":   status,
-			"json":     jsonAt,
-			"bytes":    bytesTo,
-			"tamper":   tamper,
-			"keephead": keepHead,
+			"status": status,
+			"json":   jsonAt,
+			"bytes":  bytesTo,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond == "superuser" {

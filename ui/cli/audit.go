@@ -4,9 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
+	"os"
 	"strings"
+	"time"
 
 	agentos "github.com/agentos-kernel/agentos"
 	"github.com/agentos-kernel/agentos/internal/statedir"
@@ -16,175 +16,200 @@ import (
 
 func (inv *invocation) auditCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:   "audit",
-		Short: "Show and check the audit log of a run",
-		Example: `  agentos audit show
-  agentos audit verify 01k5 --head HASH`,
-		Args: cobra.ArbitraryArgs,
+		Use:     "audit",
+		Short:   "Show and verify what a run was refused, given, and deprived of",
+		Example: "  agentos audit verify 01k5 --head 7:3fa8…",
+		Args:    cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return refuse(CodeUsage, "agentos audit "+args[0], "is not a command", "write agentos audit show or agentos audit verify")
+			return refuse(CodeUsage, "agentos audit "+args[0], "is not a command", "write agentos audit show [RUN], or verify [RUN] [--head HEAD]")
 		},
 	}
 	cmd.AddCommand(inv.auditShowCommand(), inv.auditVerifyCommand())
 	return cmd
 }
 
-// withAudit reads the log of a run.
-func (inv *invocation) withAudit(ref string, f func(e *statedir.Entry, log []byte) error) error {
-	return inv.withState(func(d *statedir.Dir) error {
-		e, err := find(d, ref)
-		if err != nil {
-			return err
-		}
-		log, err := e.Audit()
-		if errors.Is(err, fs.ErrNotExist) {
-			return refuse(CodeNoAudit, "run "+e.ID, "has no audit log", "its report says why, if there is one")
-		}
-		if err != nil {
-			return refuse(CodeState, "run "+e.ID, "its audit log cannot be read: "+err.Error(), "")
-		}
-		return f(e, log)
-	})
+// auditLog opens the audit log of a run; nil without an error if it has none.
+func auditLog(d *statedir.Dir, ref string) (*statedir.Entry, *os.File, error) {
+	if ref == lastRun {
+		ref = ""
+	}
+	e, err := find(d, ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	f, err := e.Audit()
+	if errors.Is(err, statedir.ErrNoAudit) {
+		return e, nil, nil
+	}
+	if err != nil {
+		return nil, nil, refuse(CodeState, "run "+e.ID, "its audit log cannot be read: "+reason(err), "")
+	}
+	return e, f, nil
+}
+
+// verify reads the log of a run.
+func verify(e *statedir.Entry, f *os.File, kept *audit.Head, each func(*audit.Record)) (*audit.Result, error) {
+	if f == nil {
+		return audit.Verify(strings.NewReader(""), e.ID, kept, each)
+	}
+	res, err := audit.Verify(f, e.ID, kept, each)
+	return res, errors.Join(err, f.Close())
 }
 
 func (inv *invocation) auditShowCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "show [RUN]",
-		Short: "Print the audit log of a run, the last one if none is named",
-		Long: `Print what was refused, granted, and revoked in a run, and by which policies it was
-bound. It prints what stands there; agentos audit verify says whether that is what was
-written.`,
-		Example: "  agentos audit show\n  agentos audit show 01k5 --json",
-		Args:    exactly(0, 1, "agentos audit show [RUN] [--json]"),
+		Short: "Print the audit log of a run, as far as it is intact",
+		Example: `  agentos audit show
+  agentos audit show --json 01k5`,
+		Args: exactly(0, 1, "agentos audit show [--json] [RUN]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return inv.withAudit(strings.Join(args, ""), func(_ *statedir.Entry, log []byte) error {
-				if asJSON {
-					_, err := cmd.OutOrStdout().Write(log)
+			return inv.withState(func(d *statedir.Dir) error {
+				e, f, err := auditLog(d, arg(args))
+				if err != nil {
 					return err
 				}
-				return printAudit(cmd.OutOrStdout(), log)
+				var rows [][]string
+				var werr error
+				res, err := verify(e, f, nil, func(r *audit.Record) {
+					if asJSON {
+						line, err := json.Marshal(r)
+						if err == nil {
+							_, err = fmt.Fprintf(inv.Stdout, "%s\n", line)
+						}
+						werr = errors.Join(werr, err)
+						return
+					}
+					rows = append(rows, []string{r.Time.Format(time.RFC3339), r.Kind, printable(auditLine(r))})
+				})
+				if err = errors.Join(err, werr); err != nil {
+					return err
+				}
+				if len(rows) > 0 {
+					if err := table(inv.Stdout, rows); err != nil {
+						return err
+					}
+				}
+				if !res.Intact() {
+					return &Failure{Status: 1, Code: CodeAudit, Where: fmt.Sprintf("record %d", res.Line), Problem: res.What, Fix: "what stands before it is intact"}
+				}
+				return nil
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON lines, as they are in the file")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON lines")
 	return cmd
 }
 
-// printAudit prints one line a record.
-func printAudit(w io.Writer, log []byte) error {
-	for line := range strings.Lines(string(log)) {
-		var r audit.Record
-		text := "(no record)"
-		if json.Unmarshal([]byte(line), &r) == nil {
-			text = fmt.Sprintf("%d %s %s", r.N, r.Time.Format("15:04:05.000"), auditLine(&r))
-		}
-		if _, err := fmt.Fprintln(w, printable(text)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// auditLine says a record in words.
+// auditLine is a record in words.
 func auditLine(r *audit.Record) string {
 	switch r.Kind {
-	case audit.KindStart:
-		return strings.Join(append([]string{"start", r.Domain, r.Program}, r.Grants...), " ")
-	case audit.KindPolicy:
-		return "policy " + r.Subject
 	case audit.KindDenial:
-		return denialLine(&agentos.Denial{Code: r.Code, Syscall: r.Syscall, Rule: r.Rule, Requested: r.Requested,
-			Canonical: r.Canonical, Grant: r.Grant, Errno: r.Errno, Count: r.Count})
-	case audit.KindRepeated:
-		return fmt.Sprintf("the denial of record %d came %d times so far", r.Of, r.Count)
-	case audit.KindUnlisted:
-		return fmt.Sprintf("%d denials so far have no record of their own", r.Count)
+		var d agentos.Denial
+		if json.Unmarshal(r.Body, &d) == nil {
+			return denialLine(&d)
+		}
 	case audit.KindEnd:
-		return strings.TrimSuffix("end "+r.Cause+": "+r.Detail, ": ")
+		var e struct {
+			Cause    string `json:"cause"`
+			ExitCode int    `json:"exit_code"`
+			Denials  uint64 `json:"denials"`
+		}
+		if json.Unmarshal(r.Body, &e) == nil {
+			return fmt.Sprintf("%s, status %d, %d denials", e.Cause, e.ExitCode, e.Denials)
+		}
+	case audit.KindStart:
+		var s struct {
+			Program string `json:"program"`
+			Domain  string `json:"domain"`
+		}
+		if json.Unmarshal(r.Body, &s) == nil {
+			return s.Program + " (" + s.Domain + ")"
+		}
 	}
-	return fmt.Sprintf("%s %s: %s → %s", r.Kind, r.Subject, r.Was, r.Is)
+	return string(r.Body)
 }
 
-// verdict is the answer of `agentos audit verify --json`.
-type verdict struct {
-	Version  int             `json:"version"`
-	Run      string          `json:"run"`
-	Intact   bool            `json:"intact"`
-	Checked  string          `json:"checked"` // head, or consistency
-	Head     string          `json:"head"`    // of the records that fit together
-	Records  uint64          `json:"records"`
-	Ended    bool            `json:"ended"`
-	Torn     bool            `json:"torn"`
-	Problems []audit.Problem `json:"problems"`
+// auditVerified is the answer of `agentos audit verify --json`.
+type auditVerified struct {
+	Version int    `json:"version"`
+	Run     string `json:"run"`
+	Intact  bool   `json:"intact"`
+	Head    string `json:"head"` // of the part that is intact
+	Records uint64 `json:"records"`
+	Kept    string `json:"kept,omitempty"` // the head that it was held to
+	Wrong   uint64 `json:"wrong,omitempty"`
+	Problem string `json:"problem,omitempty"`
+	Torn    int    `json:"torn_bytes,omitempty"`
 }
 
 func (inv *invocation) auditVerifyCommand() *cobra.Command {
 	var asJSON bool
-	var head *audit.Expected
+	var head string
 	cmd := &cobra.Command{
 		Use:   "verify [RUN]",
-		Short: "Say whether the audit log of a run is the one that was written",
-		Long: `Check the audit log of a run, the last one if none is named. With the head that the
-report of the run gave, kept where whoever might change the log cannot write, any edit
-shows: a record that was changed, taken out, moved, or added, and an end that was cut
-off. Without a head it only shows whether the records fit together, which they also do
-after everything was written anew, or the end was cut off at a record.`,
-		Example: `  agentos run --report r.json PROGRAM
-  agentos audit verify --head "$(jq -r .audit.head r.json)"`,
-		Args: exactly(0, 1, "agentos audit verify [RUN] [--head HEAD] [--json]"),
+		Short: "Say whether the audit log of a run is still what it was",
+		Long: `Verify reads the audit log of a run and names the first record that was edited, removed,
+inserted, or moved. With --head, a head that was kept (it is in the report), it also finds
+that the log was cut off or written anew. Without, whoever can write the file could have
+written another that fits together.`,
+		Example: `  agentos audit verify --head 7:3fa8… 01k5`,
+		Args:    exactly(0, 1, "agentos audit verify [--head RECORDS:HASH] [--json] [RUN]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return inv.withAudit(strings.Join(args, ""), func(e *statedir.Entry, log []byte) error {
-				return inv.verify(cmd.OutOrStdout(), e, audit.Verify(e.ID, log, head), asJSON)
+			var kept *audit.Head
+			if head != "" {
+				h, err := audit.ParseHead(head)
+				if err != nil {
+					return refuse(CodeUsage, "--head", err.Error(), "the report has it as audit.head")
+				}
+				kept = &h
+			}
+			return inv.withState(func(d *statedir.Dir) error {
+				e, f, err := auditLog(d, arg(args))
+				if err != nil {
+					return err
+				}
+				res, err := verify(e, f, kept, nil)
+				if err != nil {
+					return err
+				}
+				doc := auditVerified{Version: agentos.DocumentVersion, Run: e.ID, Intact: res.Intact(), Head: res.Head.String(), Records: res.Head.Records, Wrong: res.Line, Problem: res.What, Torn: res.Torn, Kept: head}
+				if asJSON {
+					if err := writeJSON(inv.Stdout, doc); err != nil {
+						return err
+					}
+				}
+				if !res.Intact() {
+					return &Failure{Status: 1, Code: CodeAudit, Where: fmt.Sprintf("run %s, record %d", e.ID, res.Line), Problem: res.What, Fix: "what stands before it is intact"}
+				}
+				if asJSON {
+					return nil
+				}
+				proof := "it was like that when the head was taken, and has only grown since"
+				if kept == nil {
+					proof = "it fits together; only --head with a head that was kept tells whether it was written anew"
+				}
+				if res.Torn > 0 {
+					proof += fmt.Sprintf("; %d bytes at its end are no whole record, as a crash leaves them", res.Torn)
+				}
+				_, err = fmt.Fprintf(inv.Stdout, "intact: %d records; %s\nhead: %s\n", res.Head.Records, proof, res.Head)
+				return err
 			})
 		},
 	}
-	cmd.Flags().Var(one(&head, "HEAD", func(s string) (*audit.Expected, error) {
-		e, err := audit.ParseExpected(s)
-		return &e, err
-	}), "head", "the head that was kept: HASH, or RECORDS:HASH")
+	cmd.Flags().StringVar(&head, "head", "", "a head that was kept, RECORDS:HASH")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "as JSON")
 	return cmd
 }
 
-// verify prints what was found.
-func (inv *invocation) verify(w io.Writer, e *statedir.Entry, r *audit.Result, asJSON bool) error {
-	if asJSON {
-		v := verdict{Version: agentos.DocumentVersion, Run: e.ID, Intact: r.Intact(), Checked: "consistency", Head: r.Head.Hash.String(),
-			Records: r.Head.Records, Ended: r.Ended, Torn: r.Torn, Problems: append([]audit.Problem{}, r.Problems...)}
-		if r.Checked {
-			v.Checked = "head"
-		}
-		if !r.Intact() {
-			inv.status = 1
-		}
-		return writeJSON(w, v)
+// arg is the one argument, or "".
+func arg(args []string) string {
+	if len(args) == 0 {
+		return ""
 	}
-	if !r.Intact() {
-		for _, p := range r.Problems {
-			if _, err := fmt.Fprintln(w, printable(p.Kind+": "+p.Detail)); err != nil {
-				return err
-			}
-		}
-		return &Failure{Status: 1, Code: CodeAudit, Where: "run " + e.ID, Problem: "its audit log is not the one that was written"}
-	}
-	said := fmt.Sprintf("intact: %d records, and the last is the one of the head", r.Head.Records)
-	if !r.Checked {
-		said = fmt.Sprintf("consistent: %d records fit together. Without --head this does not show whether the end was cut off or all was written anew", r.Head.Records)
-	}
-	lines := []string{said}
-	if r.Torn {
-		lines = append(lines, "the last line was cut short, as by a crash; it was no record yet")
-	}
-	switch {
-	case !r.Ended && e.Live:
-		lines = append(lines, "the run is still going on")
-	case !r.Ended:
-		lines = append(lines, "no record says that the run ended: its kernel was killed, or the end was cut off")
-	}
-	_, err := fmt.Fprintln(w, strings.Join(lines, "\n"))
-	return err
+	return args[0]
 }

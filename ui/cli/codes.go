@@ -23,9 +23,8 @@ const (
 	CodeState       Code = "AGENTOS-STATE"
 	CodeNoRun       Code = "AGENTOS-NO-RUN"
 	CodeNoDenial    Code = "AGENTOS-NO-DENIAL"
+	CodeAudit       Code = "AGENTOS-AUDIT"
 	CodeControl     Code = "AGENTOS-CONTROL"
-	CodeNoAudit     Code = "AGENTOS-NO-AUDIT"
-	CodeAudit       Code = "AGENTOS-AUDIT-BROKEN"
 	CodeSetup       Code = "AGENTOS-SETUP"
 	CodeInterrupted Code = "AGENTOS-INTERRUPTED"
 	CodeDemo        Code = "AGENTOS-DEMO"
@@ -77,8 +76,7 @@ func codes() []codeRow {
 		{CodeState, "125", "The state directory cannot be used, and the command needs it.", "The message says what is wrong with it; $AGENTOS_STATE names another."},
 		{CodeNoRun, "125", "No run has that id.", "`agentos runs` lists those that there are."},
 		{CodeNoDenial, "125", "There is no denial that could be explained: none with that event, none about that path, or none at all.", "`agentos report RUN` lists the denials of a run; `agentos explain --path PATH` asks without a run."},
-		{CodeNoAudit, "125", "The run has no audit log, or --require-audit was given and the log cannot be written.", "Make the state directory writable, or leave the flag out."},
-		{CodeAudit, "1", "An audit log is not the one that was written: a record was edited, added, or is missing.", "The message names the records. What they said is in the report and in copies of the log, if there are any."},
+		{CodeAudit, "125, 1", "The audit log cannot be written, and --require-audit insists on it; or, from `agentos audit verify` with status 1, the log is not what it was.", "The message says what is wrong; $AGENTOS_STATE names another place."},
 		{CodeControl, "125", "The kernel of a run cannot be reached.", "It may just have ended; `agentos ps` lists the live ones."},
 		{"AGENTOS-NOT-GRANTED", "125", "What was to be revoked is nothing that the program has.", "The report's view says what it has; name the path as the host or the program has it."},
 		{"AGENTOS-CANNOT-RECALL", "125", "A native program cannot be made to give back what it has opened, mapped, or been shown; nothing was changed.", "`agentos revoke --hard` ends it."},

@@ -133,7 +133,7 @@ func TestManifestPage(t *testing.T) {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.Name, k.Type, cell(same), cell(k.Doc))
 	}
 	// Every flag is mirrored, but those that say how to run rather than what.
-	for _, how := range []string{"help", "manifest", "report", "events", "dry-run", "json", "quiet", "tty", "no-tty", "on-exit", "no-namespaces", "decision-cache", "require-audit"} {
+	for _, how := range []string{"help", "manifest", "report", "events", "dry-run", "json", "quiet", "tty", "no-tty", "on-exit", "no-namespaces", "decision-cache"} {
 		covered[how] = true
 	}
 	run.Flags().VisitAll(func(f *pflag.Flag) {

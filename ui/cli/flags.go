@@ -44,13 +44,13 @@ type runFlags struct {
 	onExit     string // keep, commit, discard, or "" for keep
 	quiet      bool
 	bestEffort bool
+	audit      bool // --require-audit
 	bare       bool
 	toolchain  bool
 	dryRun     bool
 	json       bool
 	tty, noTTY bool
 
-	requireAudit bool
 	noNamespaces bool
 	decisions    int // that a process's cache remembers; 0 is the default, negative none
 }
@@ -136,9 +136,9 @@ func (f *runFlags) register(fs *pflag.FlagSet) {
 	fs.Var(one(&f.killAfter, "DURATION", manifest.ParseDuration), "kill-after", "grace between TERM and KILL (default 2s)")
 	fs.BoolVar(&f.toolchain, "toolchain", false, "grant reading of the installation that a native program belongs to")
 	fs.BoolVar(&f.bestEffort, "best-effort", false, "run although a limit or protection cannot be enforced here")
-	fs.BoolVar(&f.requireAudit, "require-audit", false, "refuse to run where the audit log cannot be written, and end the run if it no longer can")
+	fs.BoolVar(&f.audit, "require-audit", false, "refuse the run if its audit log cannot be written, and end it when that becomes so")
 	fs.BoolVar(&f.noNamespaces, "no-namespaces", false, "confine a native program as on a host without namespaces: by Landlock and seccomp only")
-	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 1024); no answer depends on it")
+	fs.Var(one(&f.decisions, "N|off", parseDecisions), "decision-cache", "how many decisions the kernel remembers for each process (default 2048); no answer depends on it")
 	fs.BoolVarP(&f.tty, "tty", "t", false, "insist on passing a terminal through")
 	fs.BoolVarP(&f.noTTY, "no-tty", "T", false, "never pass a terminal through")
 	fs.Var(one(&f.report, "FILE", parsePath), "report", "write the report, as JSON")
@@ -249,7 +249,7 @@ func (r *request) take(m *manifest.Manifest, s surroundings) {
 	}
 	sp.Args = m.Args.V
 	sp.Name, sp.Domain, sp.Dir = m.Name.V, m.Domain.V, m.Cwd.V
-	sp.Bare, sp.Toolchain, sp.BestEffort, sp.KillAfter = m.Bare.V, m.Toolchain.V, m.BestEffort.V, m.KillAfter.V
+	sp.Bare, sp.Toolchain, sp.BestEffort, sp.KillAfter, sp.RequireAudit = m.Bare.V, m.Toolchain.V, m.BestEffort.V, m.KillAfter.V, m.RequireAudit.V
 	for _, g := range m.Grants {
 		kind := [...]agentos.GrantKind{manifest.Read: agentos.GrantRead, manifest.Write: agentos.GrantWrite, manifest.Deny: agentos.GrantDeny, manifest.Overlay: agentos.GrantOverlay}[g.Kind]
 		sp.Grants = append(sp.Grants, agentos.Grant{Kind: kind, Host: g.Host, Guest: g.Guest, Source: g.Source()})
@@ -341,24 +341,24 @@ func (f *runFlags) addTo(sp *agentos.Spec, fs *pflag.FlagSet, s surroundings) er
 	sp.Allow = append(sp.Allow, f.allow...)
 	l := &sp.Limits
 	for name, lay := range map[string]func(){
-		"timeout":       func() { l.Timeout = f.timeout },
-		"cpu-time":      func() { l.CPUTime = f.cpuTime },
-		"cpus":          func() { l.CPUs = f.cpus },
-		"memory":        func() { l.Memory = f.memory },
-		"pids":          func() { l.Pids = f.pids },
-		"files":         func() { l.Files = f.files },
-		"disk":          func() { l.Disk = f.disk },
-		"output":        func() { l.Output = f.output },
-		"priority":      func() { l.Priority, l.PrioritySet = f.priority, true },
-		"kill-after":    func() { sp.KillAfter = f.killAfter },
-		"domain":        func() { sp.Domain = f.domain },
-		"cwd":           func() { sp.Dir = f.cwd },
-		"name":          func() { sp.Name = f.name },
-		"bare":          func() { sp.Bare = f.bare },
-		"toolchain":     func() { sp.Toolchain = f.toolchain },
-		"require-audit": func() { sp.RequireAudit = f.requireAudit },
-		"best-effort":   func() { sp.BestEffort = f.bestEffort },
+		"timeout":     func() { l.Timeout = f.timeout },
+		"cpu-time":    func() { l.CPUTime = f.cpuTime },
+		"cpus":        func() { l.CPUs = f.cpus },
+		"memory":      func() { l.Memory = f.memory },
+		"pids":        func() { l.Pids = f.pids },
+		"files":       func() { l.Files = f.files },
+		"disk":        func() { l.Disk = f.disk },
+		"output":      func() { l.Output = f.output },
+		"priority":    func() { l.Priority, l.PrioritySet = f.priority, true },
+		"kill-after":  func() { sp.KillAfter = f.killAfter },
+		"domain":      func() { sp.Domain = f.domain },
+		"cwd":         func() { sp.Dir = f.cwd },
+		"name":        func() { sp.Name = f.name },
+		"bare":        func() { sp.Bare = f.bare },
+		"toolchain":   func() { sp.Toolchain = f.toolchain },
+		"best-effort": func() { sp.BestEffort = f.bestEffort },
 
+		"require-audit":  func() { sp.RequireAudit = f.audit },
 		"policy-default": func() { sp.PolicyDefaultDeny = f.denyPolicy },
 	} {
 		if fs.Changed(name) {

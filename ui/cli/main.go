@@ -131,8 +131,8 @@ as its processes. A program has what it is granted and nothing else.`,
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.AddCommand(
 		inv.runCommand(), inv.demoCommand(),
-		inv.psCommand(), inv.killCommand(), inv.grantCommand(), inv.revokeCommand(), inv.waitCommand(), inv.explainCommand(), inv.auditCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
-		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(),
+		inv.psCommand(), inv.killCommand(), inv.grantCommand(), inv.revokeCommand(), inv.waitCommand(), inv.explainCommand(), inv.runsCommand(), inv.reportCommand(), inv.pruneCommand(),
+		inv.diffCommand(), inv.commitCommand(), inv.discardCommand(), inv.policyCommand(), inv.auditCommand(),
 		inv.syscallsCommand(), inv.doctorCommand(), inv.versionCommand(), inv.completionCommand(root),
 	)
 	return root

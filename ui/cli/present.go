@@ -34,6 +34,9 @@ func printReport(w io.Writer, r *agentos.Report) error {
 	for i, d := range r.Denials {
 		rows = append(rows, []string{first(i, "denials"), denialLine(&d)})
 	}
+	if r.Audit != nil && r.Audit.Records > 0 {
+		rows = append(rows, []string{"audit", r.Audit.Head}, []string{"", r.Audit.File})
+	}
 	for i, v := range r.View {
 		rows = append(rows, []string{first(i, "view"), viewLine(&v)})
 	}

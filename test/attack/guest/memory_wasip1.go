@@ -67,6 +67,10 @@ func (m *machine) memory(w []string) (a answer) {
 		a.text = fmt.Sprint(le.Uint32(b[64:]))
 	case "read-vectors": // FD COUNT
 		a.errno = fdRead(m.fd(w[1]), at(b), int32(uint32(number(w[2]))), at(b[64:]))
+	case "wait": // for a line of standard input, which the runtime has made not to wait
+		if _, err := os.Stdin.Read(b); err != nil {
+			a.errno = 29
+		}
 	case "args":
 		a.text = fmt.Sprintf("%q", os.Args[:1])
 	case "environ":
