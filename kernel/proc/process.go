@@ -41,6 +41,7 @@ type Process struct {
 	account   *limit.Account
 	authority *perm.Authority
 	denials   *perm.Denials
+	debt      debt
 	host      HostView
 	looks     looks
 
