@@ -82,12 +82,15 @@ func checkImports(imports []importFact) error {
 	for _, f := range wasip1.Functions() {
 		functions[f.Name] = signature(&f)
 	}
+	for _, f := range wasip1.Own() {
+		functions[importKey(wasip1.OwnModule, f.Name)] = signature(&f)
+	}
 	var unknown []string
 	fix := ""
 	for _, i := range imports {
-		have, ok := functions[i.Name]
+		have, ok := functions[importKey(i.Module, i.Name)]
 		switch {
-		case i.Module != wasip1.Module || !ok || i.Kind != "function":
+		case !ok || i.Kind != "function":
 			unknown = append(unknown, fmt.Sprintf("%s.%s (%s)", i.Module, i.Name, i.Kind))
 			for _, h := range importHints {
 				if fix == "" && (i.Module == h.prefix || len(h.prefix) > 3 && strings.HasPrefix(i.Module, h.prefix)) {
@@ -102,7 +105,7 @@ func checkImports(imports []importFact) error {
 		return nil
 	}
 	if fix == "" {
-		fix = "only the functions of " + wasip1.Module + " are provided"
+		fix = "only the functions of " + wasip1.Module + ", and last_denial of " + wasip1.OwnModule + ", are provided"
 	}
 	const most = 8
 	more := ""

@@ -16,7 +16,7 @@ type facts struct {
 	MaxPages  uint32   `json:"max_pages"`
 	Tables    uint64   `json:"table_entries"` // the most that all tables can grow to
 	HasStart  bool     `json:"has_start"`     // a start function to run first, under metering
-	Imports   []string `json:"imports"`       // functions of WASI preview 1
+	Imports   []string `json:"imports"`       // functions of WASI preview 1, and ours with their module
 }
 
 // importFact is an import in words.
@@ -46,9 +46,9 @@ func prepare(image []byte, l Limits) ([]byte, *facts, error) {
 	seen := make(map[string]bool)
 	for _, i := range r.Imports {
 		imports = append(imports, importFact{Module: i.Module, Name: i.Name, Kind: i.Kind.String(), Type: typeText(i.Kind, i.Type)})
-		if !seen[i.Name] {
-			seen[i.Name] = true
-			f.Imports = append(f.Imports, i.Name)
+		if key := importKey(i.Module, i.Name); !seen[key] {
+			seen[key] = true
+			f.Imports = append(f.Imports, key)
 		}
 	}
 	if err := checkImports(imports); err != nil {

@@ -13,13 +13,30 @@ import (
 )
 
 // provide makes the functions that a program imports available in its runtime:
-// those of WASI that it names, and the yield that the rewriter added. Only
+// those of WASI and of ours that it names, and the yield that the rewriter added. Only
 // wazero's stack-based functions are used; reflection costs thirty times as much.
 func provide(ctx context.Context, r wazero.Runtime, imports []string) error {
-	b := r.NewHostModuleBuilder(wasip1.Module)
+	for module, functions := range map[string][]wasip1.Function{wasip1.Module: wasip1.Functions(), wasip1.OwnModule: wasip1.Own()} {
+		if err := provideModule(ctx, r, module, functions, imports); err != nil {
+			return err
+		}
+	}
+	b := r.NewHostModuleBuilder(rewrite.ImportModule)
+	b.NewFunctionBuilder().WithName(rewrite.ImportYield).WithGoFunction(api.GoFunc(func(ctx context.Context, _ []uint64) {
+		ctx.(*instance).spent()
+	}), nil, nil).Export(rewrite.ImportYield)
+	if _, err := b.Instantiate(ctx); err != nil {
+		return fmt.Errorf("provide %s: %w", rewrite.ImportModule, err)
+	}
+	return nil
+}
+
+// provideModule provides those functions of a module that are imported.
+func provideModule(ctx context.Context, r wazero.Runtime, module string, functions []wasip1.Function, imports []string) error {
+	b := r.NewHostModuleBuilder(module)
 	count := 0
-	for _, f := range wasip1.Functions() {
-		if !slices.Contains(imports, f.Name) {
+	for _, f := range functions {
+		if !slices.Contains(imports, importKey(module, f.Name)) {
 			continue
 		}
 		count++
@@ -31,19 +48,21 @@ func provide(ctx context.Context, r wazero.Runtime, imports []string) error {
 			f.Invoke(&ctx.(*instance).abi, stack)
 		}), wasiParams(f.Params), results).Export(f.Name)
 	}
-	if count > 0 {
-		if _, err := b.Instantiate(ctx); err != nil {
-			return fmt.Errorf("provide %s: %w", wasip1.Module, err)
-		}
+	if count == 0 {
+		return nil
 	}
-	b = r.NewHostModuleBuilder(rewrite.ImportModule)
-	b.NewFunctionBuilder().WithName(rewrite.ImportYield).WithGoFunction(api.GoFunc(func(ctx context.Context, _ []uint64) {
-		ctx.(*instance).spent()
-	}), nil, nil).Export(rewrite.ImportYield)
 	if _, err := b.Instantiate(ctx); err != nil {
-		return fmt.Errorf("provide %s: %w", rewrite.ImportModule, err)
+		return fmt.Errorf("provide %s: %w", module, err)
 	}
 	return nil
+}
+
+// importKey names an import in a module's facts: functions of preview 1 go by their names.
+func importKey(module, name string) string {
+	if module == wasip1.Module {
+		return name
+	}
+	return module + "." + name
 }
 
 func wasiParams(letters string) []api.ValueType {

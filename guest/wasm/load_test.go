@@ -42,7 +42,7 @@ func TestLoadErrors(t *testing.T) {
 	invalid := newModule(0, 0)
 	invalid.fn("main", 0, 0x6a) // i32.add on an empty stack
 	taken := newModule(0, 0)
-	taken.imported("agentos", "yield", []byte{0x60, 0, 0})
+	taken.imported("agentos.rewrite", "yield", []byte{0x60, 0, 0})
 	taken.fn("main", 0)
 	huge := newModule(65536, 65536)
 	huge.fn("main", 0)

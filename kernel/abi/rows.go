@@ -49,6 +49,7 @@ const (
 	SysReceive
 	SysSend
 	SysShutdown
+	SysReason
 	NumSys
 )
 
@@ -126,6 +127,7 @@ var rows = [NumSys]Row{
 	SysReceive:   {SysReceive, "receive", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Read from a connection."},
 	SysSend:      {SysSend, "send", CatNetwork, CapNone, ActNone, ObjDescriptor, true, "Write to a connection."},
 	SysShutdown:  {SysShutdown, "socket_shutdown", CatNetwork, CapNone, ActNone, ObjDescriptor, false, "End one direction of a connection, or both."},
+	SysReason:    {SysReason, "reason", CatSecurity, CapNone, ActNone, ObjProcess, false, "Ask why the last call that failed did."},
 }
 
 // Rows returns a copy of the syscall table, in order.

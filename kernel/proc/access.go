@@ -68,6 +68,7 @@ func (p *Process) asking() ask {
 func (p *Process) Deny(d perm.Decision, requested, canonical string) abi.Errno {
 	a := p.asking()
 	a.requested = requested
+	p.why, p.grantable = d.Reason, d.Grant != ""
 	p.refused.Store(true)
 	p.deny(d, a, canonical)
 	return d.Errno
@@ -76,6 +77,7 @@ func (p *Process) Deny(d perm.Decision, requested, canonical string) abi.Errno {
 // Failed records that the call being served was allowed and failed, unless it was
 // refused. A path that is missing in the view may still turn out to be hidden.
 func (p *Process) Failed(c *abi.Call, event abi.EventID) {
+	p.failed(c)
 	if p.refused.Load() {
 		return
 	}

@@ -60,9 +60,13 @@ type Process struct {
 	cpu      atomic.Int64 // ns on a vCPU, or of the host processes it consists of
 	pressed  atomic.Bool  // a growth of memory was refused and none succeeded since
 	failures perm.Failures
-	refused  atomic.Bool // the call being served was refused, by a rule or a limit
-	current  *abi.Call   // being served; set and read on whoever serves it
-	asked    []question  // what current was allowed; on whoever serves it
+	// Of the call being served, and of the last that failed; on whoever serves it.
+	why       perm.Reason
+	grantable bool
+	last      verdict
+	refused   atomic.Bool // the call being served was refused, by a rule or a limit
+	current   *abi.Call   // being served; set and read on whoever serves it
+	asked     []question  // what current was allowed; on whoever serves it
 	// remembered counts the decisions that Decide had from memory.
 	remembered atomic.Uint64
 	// serving is the epoch under which a call is served at this moment, 0 if none is.
@@ -115,6 +119,7 @@ func New(o Options) *Process {
 
 // limited records that a limit refused n of something.
 func (p *Process) limited(l abi.Limit, n uint64) {
+	p.why, p.grantable = perm.Limited, true
 	p.refused.Store(true)
 	p.Emit(&event.Event{
 		Category: abi.CatSecurity, Severity: abi.Notice, Kind: event.KindLimit,

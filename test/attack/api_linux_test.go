@@ -227,13 +227,17 @@ func reloadInCall(t *testing.T, o *perm.CacheOptions) (wrong int) {
 	old.during = func() { a.Rebind(&policy{word: "secret"}) }
 	for range 100 {
 		a = authority(o, subject("/w", perm.Write), old)
-		if a.File(abi.ActRead, "/w/secret").Allow || a.File(abi.ActRead, "/w/secret").Allow {
-			wrong++
+		for range 2 {
+			if a.File(abi.ActRead, "/w/secret").Allow {
+				wrong++
+			}
 		}
 		a = authority(o, subject("/w", perm.Write), old)
 		q := perm.Query{Action: abi.ActConnect, Target: perm.TargetEndpoint, Path: "/secret"}
-		if a.Ask(&q).Allow || a.Ask(&q).Allow {
-			wrong++
+		for range 2 {
+			if a.Ask(&q).Allow {
+				wrong++
+			}
 		}
 	}
 	return wrong
@@ -245,8 +249,10 @@ func revokedInCall(t *testing.T, o *perm.CacheOptions) (wrong int) {
 	e.during = func() { become(t, a, subject("/other", perm.Write)) }
 	for range 100 {
 		a = authority(o, subject("/w", perm.Write), e)
-		if a.File(abi.ActRead, "/w/f").Allow || a.File(abi.ActRead, "/w/f").Allow {
-			wrong++
+		for range 2 {
+			if a.File(abi.ActRead, "/w/f").Allow {
+				wrong++
+			}
 		}
 	}
 	return wrong

@@ -61,6 +61,7 @@ var behaviours = map[string]func([]string) error{
 	"spin":       func([]string) error { spin(); return nil },
 	"stat":       stat,
 	"walk":       walk,
+	"why":        why,
 	"write":      func(a []string) error { return os.WriteFile(a[0], []byte(a[1]), 0o666) },
 }
 

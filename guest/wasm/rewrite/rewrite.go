@@ -2,7 +2,7 @@ package rewrite
 
 // Version changes whenever the output for some input changes. Fold it into the
 // key of any cache of what is made from the output.
-const Version = "3"
+const Version = "4"
 
 // Options changes the defaults. The zero value is useful.
 type Options struct {

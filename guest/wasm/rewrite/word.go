@@ -31,7 +31,7 @@ const (
 const (
 	// ImportModule and ImportYield name the imported function, of type () -> (),
 	// that a guest calls when its fuel is spent. It must refill the word.
-	ImportModule = "agentos"
+	ImportModule = "agentos.rewrite"
 	ImportYield  = "yield"
 	// ExportBudget names the exported mutable i64 global that is the word.
 	ExportBudget = "agentos.budget"

@@ -29,6 +29,7 @@ func Handlers() map[abi.Sysno]gate.Handler {
 		abi.SysYield:     yield,
 		abi.SysRaise:     raise,
 		abi.SysExit:      exit,
+		abi.SysReason:    reason,
 	}
 }
 
@@ -44,6 +45,12 @@ func args(p *proc.Process, c *abi.Call) abi.Errno {
 
 func environ(p *proc.Process, c *abi.Call) abi.Errno {
 	c.Strs = p.Env
+	return abi.OK
+}
+
+// reason says why the last call that failed did, as far as the program may know.
+func reason(p *proc.Process, c *abi.Call) abi.Errno {
+	c.Link = p.Reason()
 	return abi.OK
 }
 
