@@ -97,6 +97,7 @@ type Gate struct {
 	answered bool
 	epoch    uint64 // that the call is decided under
 	channel  bool   // the call waits for its channel
+	paying   bool   // the call is answered, and waits for having been denied too much
 	moved    int    // bytes that it has moved so far
 
 	watches []watch // changed on the vCPU, and at last by the release
@@ -250,11 +251,37 @@ func (g *Gate) done(c *abi.Call) abi.Status {
 	}
 	if c.Errno != abi.OK {
 		g.p.Failed(c, id)
+		return g.pay()
 	}
 	if g.p.Killed() {
 		return abi.Killed
 	}
 	return abi.Done
+}
+
+// pay lets the guest have its answer once it has paid for what it was denied. It waits as
+// any call does, off the vCPU.
+func (g *Gate) pay() abi.Status {
+	g.paying = false
+	if g.p.Killed() {
+		return abi.Killed
+	}
+	owes := g.p.Owes()
+	if owes == 0 {
+		return abi.Done
+	}
+	g.paying = true
+	g.wakeIn(owes)
+	return abi.Blocked
+}
+
+// wakeIn sets the timer that wakes the process.
+func (g *Gate) wakeIn(d time.Duration) {
+	if g.timer == nil {
+		g.timer = time.AfterFunc(d, g.p.Wake)
+	} else {
+		g.timer.Reset(d)
+	}
 }
 
 func (g *Gate) emit(c *abi.Call) abi.EventID {
@@ -403,6 +430,9 @@ func (g *Gate) Continue(c *abi.Call) abi.Status {
 	if g.p.Killed() {
 		return abi.Killed
 	}
+	if g.paying {
+		return g.pay()
+	}
 	if g.job != nil {
 		return g.collect(c)
 	}
@@ -472,11 +502,7 @@ func (g *Gate) wait(c *abi.Call) abi.Status {
 	}
 	g.watch(wait.Files)
 	if !wait.Again.IsZero() {
-		if d := time.Until(wait.Again); g.timer == nil {
-			g.timer = time.AfterFunc(d, g.p.Wake)
-		} else {
-			g.timer.Reset(d)
-		}
+		g.wakeIn(time.Until(wait.Again))
 	}
 	g.p.Leave()
 	return abi.Blocked

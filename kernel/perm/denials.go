@@ -62,18 +62,25 @@ type denialKey struct {
 
 // Add counts one denial; x.Count and its times are ignored. It returns the total so far.
 func (d *Denials) Add(x Denial) uint64 {
-	k := denialKey{x.Nr, x.Layer, x.Reason, x.Rule, x.Requested, x.Canonical}
-	x.Count, x.First = 1, time.Now()
-	x.Last = x.First
-	total, news := d.add(k, &x)
-	if news && d.Told != nil {
-		d.Told(x)
-	}
+	total, _ := d.Note(x)
 	return total
 }
 
-// add counts x, of which it leaves the folded record, and reports whether it is news.
-func (d *Denials) add(k denialKey, x *Denial) (total uint64, news bool) {
+// Note is Add, and reports whether x is unlike all that have a place in the record.
+func (d *Denials) Note(x Denial) (total uint64, fresh bool) {
+	k := denialKey{x.Nr, x.Layer, x.Reason, x.Rule, x.Requested, x.Canonical}
+	x.Count, x.First = 1, time.Now()
+	x.Last = x.First
+	total, news, fresh := d.add(k, &x)
+	if news && d.Told != nil {
+		d.Told(x)
+	}
+	return total, fresh
+}
+
+// add counts x, of which it leaves the folded record, and reports whether it is news
+// to Told, and whether it is the first of its kind or has no place.
+func (d *Denials) add(k denialKey, x *Denial) (total uint64, news, fresh bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.total++
@@ -85,12 +92,12 @@ func (d *Denials) add(k denialKey, x *Denial) (total uint64, news bool) {
 		if news = powerOfTen(have.Count); news {
 			d.told[i] = have.Count
 		}
-		return d.total, news
+		return d.total, news, false
 	}
 	size := len(x.Rule) + len(x.Requested) + len(x.Canonical) + len(x.Grant)
 	if len(d.list) == maxDenials || d.bytes+size > maxDenialBytes {
 		d.overflow++
-		return d.total, false
+		return d.total, false, true
 	}
 	if d.index == nil {
 		d.index = make(map[denialKey]int)
@@ -98,7 +105,7 @@ func (d *Denials) add(k denialKey, x *Denial) (total uint64, news bool) {
 	d.bytes += size
 	d.index[k] = len(d.list)
 	d.list, d.told = append(d.list, *x), append(d.told, 1)
-	return d.total, true
+	return d.total, true, true
 }
 
 // Untold returns what Told does not know the present count of.

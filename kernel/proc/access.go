@@ -2,6 +2,7 @@ package proc
 
 import (
 	"strings"
+	"time"
 
 	"github.com/agentos-kernel/agentos/kernel/abi"
 	"github.com/agentos-kernel/agentos/kernel/event"
@@ -121,7 +122,10 @@ func (p *Process) deny(d perm.Decision, a ask, canonical string) {
 		Category: abi.CatSecurity, Severity: abi.Warning, Errno: d.Errno, Kind: kind,
 		PID: p.PID, Chain: p.Chain, A: nr, B: uint64(d.Layer), Text: canonical, Text2: d.Rule, Via: a.via,
 	})
-	p.denials.Add(x)
+	// For what is hidden nobody pays: the guest must not learn by waiting that it exists.
+	if _, fresh := p.denials.Note(x); fresh && d.Reason != perm.Hidden {
+		p.debt.charge(time.Since(p.created))
+	}
 }
 
 // trimSlash drops the slash that asks about a directory as such.

@@ -41,6 +41,7 @@ type Process struct {
 	account   *limit.Account
 	authority *perm.Authority
 	denials   *perm.Denials
+	debt      debt
 	host      HostView
 	observe   func(act abi.Action, canonical string, c *abi.Call)
 	looks     looks
