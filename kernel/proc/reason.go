@@ -27,7 +27,7 @@ type reason struct {
 // The codes of what no rule refused, or what nobody may know the rule of.
 const (
 	codeMissing = "AGENTOS-NOT-THERE" // it is not there, or may not be seen
-	codeHost    = "AGENTOS-HOST"        // the host's own answer
+	codeHost    = "AGENTOS-HOST"      // the host's own answer
 )
 
 // failed remembers how c failed. It is called on whoever serves the call, after what
