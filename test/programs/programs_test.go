@@ -138,6 +138,7 @@ func (h *house) check(t *testing.T, p program) {
 		}
 	}
 	h.expect(t, p, got)
+	h.learn(t, p, wasm)
 
 	for i, g := range p.grants {
 		without := slices.Delete(slices.Clone(p.grants), i, i+1)
@@ -149,6 +150,31 @@ func (h *house) check(t *testing.T, p program) {
 			h.refused(t, p, wasm, less, []string{g.flag}, g.dir, want, "with --read in place of --write "+g.dir)
 		}
 	}
+}
+
+// learn has AgentOS find out what the program needs, in a directory that holds more than
+// that, and has it check that this is enough, and the least.
+func (h *house) learn(t *testing.T, p program, wasm string) {
+	t.Helper()
+	if p.stdin != "" || p.status != 0 {
+		return // a replay has no input, and without a grant it fails all the same
+	}
+	dir := h.workspace(t, p)
+	learned := filepath.Join(t.TempDir(), "learned.toml")
+	o := h.run(t, p, dir, []string{h.agentos, "learn", "--within", dir, "-o", learned, wasm})
+	text, err := os.ReadFile(learned)
+	if o.status != p.status || err != nil {
+		t.Errorf("learn: %v: %s", err, o)
+		return
+	}
+	cmd := exec.Command(h.agentos, "learn", "--check", learned)
+	cmd.Dir = filepath.Join(dir, p.grants[0].dir)
+	cmd.Env = append(os.Environ(), "AGENTOS_STATE="+h.state, "NO_COLOR=1")
+	table, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("learn --check: %v\n%s\n%s", err, table, text)
+	}
+	t.Logf("learned:\n%s\n%s", text, table)
 }
 
 // expect compares with the expected output: that of the program, and the text
