@@ -197,7 +197,7 @@ func (k *Kernel) executable(spec *Spec, domain string, v *view) (string, error) 
 type question struct {
 	program, dir, home, path, view string
 
-	dev, ino, size, changed uint64
+	file identity // of the program
 }
 
 // resolved is an answer.

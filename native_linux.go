@@ -383,6 +383,9 @@ func (q *question) identify() bool {
 	if unix.Stat(q.program, &st) != nil {
 		return false // whoever resolves it says what is wrong
 	}
-	q.dev, q.ino, q.size, q.changed = uint64(st.Dev), st.Ino, uint64(st.Size), uint64(st.Ctim.Nano())
+	q.file = identity{dev: uint64(st.Dev), ino: st.Ino, size: uint64(st.Size), changed: uint64(st.Ctim.Nano())}
 	return true
 }
+
+// identity tells a file from others, and from what it was.
+type identity struct{ dev, ino, size, changed uint64 }

@@ -37,4 +37,10 @@ func defaultEnvironment(guest.User) []string { return nil }
 // fingerprint is not used where there are no native programs.
 func fingerprint([]guest.Mount) string { return "" }
 
-func (q *question) identify() bool { return false }
+func (q *question) identify() bool {
+	q.file = identity{}
+	return false
+}
+
+// identity is not used where there are no native programs.
+type identity struct{}

@@ -70,7 +70,7 @@ func (d *dirRef) drop() {
 
 // AllowWrite adds [Options.Write] to what is granted, for good. Handles that are open
 // for reading stay so.
-func (fs *FS) AllowWrite() { fs.write.Store(true) }
+func (f *FS) AllowWrite() { f.write.Store(true) }
 
 // Open grants path, a directory or a regular file, following symbolic links in
 // path itself, which the caller has chosen. Errors are *[OpenError].
