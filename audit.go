@@ -151,6 +151,27 @@ func (a *auditor) problem(err error) {
 // auditPatience is how long the end of a run waits for a disk that does not answer.
 const auditPatience = 5 * time.Second
 
+// close waits until what was noted is written, and closes the log. It reports false if the
+// host does not take it.
+func (a *auditor) close() bool {
+	a.mu.Lock()
+	writing := a.writing
+	a.mu.Unlock()
+	if writing != nil {
+		stuck := time.NewTimer(auditPatience)
+		defer stuck.Stop()
+		select {
+		case <-writing:
+		case <-stuck.C:
+			return false
+		}
+	}
+	if err := a.log.Close(); err != nil {
+		a.problem(err)
+	}
+	return true
+}
+
 // endAudit writes the counts of what was folded and the end of the run, closes the log, and
 // describes it. The process is dead.
 func (p *Process) endAudit(end proc.End) *Audit {
@@ -168,21 +189,9 @@ func (p *Process) endAudit(end proc.End) *Audit {
 		total, overflow := p.denied.Total()
 		p.audited(audit.KindEnd, auditedEnd{end.Cause.String(), causeStatus(end.Cause, end.Code, end.Signal), total, overflow})
 	}
-	a.mu.Lock()
-	writing := a.writing
-	a.mu.Unlock()
-	if writing != nil {
-		stuck := time.NewTimer(auditPatience)
-		defer stuck.Stop()
-		select {
-		case <-writing:
-		case <-stuck.C:
-			p.degrade("audit: the host does not take the log; it is not complete")
-			return &Audit{File: a.file, Problem: "the host did not take what was written for " + auditPatience.String()}
-		}
-	}
-	if err := a.log.Close(); err != nil {
-		a.problem(err)
+	if !a.close() {
+		p.degrade("audit: the host does not take the log; it is not complete")
+		return &Audit{File: a.file, Problem: "the host did not take what was written for " + auditPatience.String()}
 	}
 	head := a.log.Head()
 	r := &Audit{Head: head.String(), Records: head.Records}

@@ -76,6 +76,17 @@ func (p *Process) staysWithin(s *perm.Subject) error {
 			return refuse("EXCEEDS", "--listen "+address, "is a name, which may lead anywhere, and the process that this one is to be within does not listen on it", "write an address", nil)
 		}
 	}
+	if parent.policies != nil {
+		var own []string
+		if p.policies != nil {
+			own = p.policies.Describe()
+		}
+		for _, policy := range parent.policies.Describe() {
+			if !slices.Contains(own, policy) {
+				return refuse("EXCEEDS", "Within", "the process that this one is to be within is bound by policies that this one is not: "+policy, "give it the same policies", nil)
+			}
+		}
+	}
 	for _, u := range p.view.unprotect {
 		if !coveredBy(u, parent.view.unprotect) {
 			return refuse("EXCEEDS", "--unprotect "+u, "is protected in the process that this one is to be within", "leave it out", nil)

@@ -48,6 +48,9 @@ func (p *Process) dropRecord() error {
 	if p.record == nil {
 		return nil
 	}
+	if p.audit != nil {
+		p.audit.close() // what is in it goes with the record
+	}
 	return p.record.Abandon()
 }
 

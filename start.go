@@ -127,11 +127,11 @@ func (k *Kernel) prepare(spec *Spec) (*Process, error) {
 	if err := p.openStores(); err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
+	p.policies = engine
 	authority, env, err := p.bind(v, engine, principalProgram(spec), environment(spec, domain, v))
 	if err != nil {
 		return nil, errors.Join(err, p.dropRecord())
 	}
-	p.policies = engine
 	ks := kernel.Spec{
 		Program:   spec.Program,
 		Domain:    domain,

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -88,7 +87,7 @@ func schema() []Key {
 			})
 		}},
 		{"policy_default", "string", "--policy-default", "`allow` or `deny`: what becomes of what no policy decides.", func(d *decoder, n *unstable.Node) {
-			d.m.PolicyDeny = scalar(d, n, parsePolicyDefault)
+			d.m.PolicyDeny = scalar(d, n, ParsePolicyDefault)
 		}},
 		{"listen", "array of strings", "--listen", "Addresses to listen on, `PORT` or `ADDR:PORT`.", func(d *decoder, n *unstable.Node) {
 			d.each(n, func(n *unstable.Node) {
@@ -193,12 +192,13 @@ func (d *decoder) abs(s string) (string, error) {
 	return filepath.Join(d.m.Dir, s), nil
 }
 
-func parsePolicyDefault(s string) (bool, error) {
+// ParsePolicyDefault reads what becomes of what no policy decides; true is a denial.
+func ParsePolicyDefault(s string) (bool, error) {
 	switch s {
 	case "allow":
 		return false, nil
 	case "deny":
 		return true, nil
 	}
-	return false, errors.New("is neither allow nor deny")
+	return false, fmt.Errorf("%q is neither allow nor deny", s)
 }

@@ -78,17 +78,18 @@ var importHints = []struct{ prefix, fix string }{
 
 // checkImports refuses imports that nobody provides, naming them.
 func checkImports(imports []importFact) error {
-	functions := make(map[string]string)
+	type function struct{ module, name string }
+	functions := make(map[function]string)
 	for _, f := range wasip1.Functions() {
-		functions[f.Name] = signature(&f)
+		functions[function{wasip1.Module, f.Name}] = signature(&f)
 	}
 	for _, f := range wasip1.Own() {
-		functions[importKey(wasip1.OwnModule, f.Name)] = signature(&f)
+		functions[function{wasip1.OwnModule, f.Name}] = signature(&f)
 	}
 	var unknown []string
 	fix := ""
 	for _, i := range imports {
-		have, ok := functions[importKey(i.Module, i.Name)]
+		have, ok := functions[function{i.Module, i.Name}]
 		switch {
 		case !ok || i.Kind != "function":
 			unknown = append(unknown, fmt.Sprintf("%s.%s (%s)", i.Module, i.Name, i.Kind))

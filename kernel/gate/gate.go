@@ -149,6 +149,7 @@ func (g *Gate) Call(c *abi.Call) abi.Status {
 		return g.done(c)
 	}
 	if c.Need|c.Need2 != 0 && g.lacks(row, c) {
+		p.SetCall(c)
 		c.Errno = c.Lack
 		return g.done(c)
 	}
@@ -197,7 +198,7 @@ func admit(p *proc.Process, row *abi.Row, c *abi.Call, epoch uint64) abi.Errno {
 		p.SetCall(c)
 		return p.Deny(p.Subject().Capability(row), c.Path, "")
 	}
-	if asked[row.Action] && p.Authority().Bound() {
+	if asked[row.Action] && p.Authority().Policed() {
 		if d := p.Authority().Ask(hostQuery(row)); !d.Allow {
 			p.SetCall(c)
 			return p.Deny(d, c.Path, "")
@@ -356,6 +357,7 @@ func (g *Gate) latency(row *abi.Row, c *abi.Call) vfs.Latency {
 func (g *Gate) visit(c *abi.Call, latency vfs.Latency) abi.Status {
 	if c.Nr == abi.SysRead || c.Nr == abi.SysWrite {
 		if f, errno := g.p.FDs().Borrow(c.FD); errno == abi.OK && f.Stream() {
+			g.p.SetCall(c)
 			g.moved = 0
 			return g.onChannel(c)
 		}

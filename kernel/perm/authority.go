@@ -37,8 +37,8 @@ func (a *Authority) Who() *Principal { return &a.who }
 // Subject returns the credentials as they are now.
 func (a *Authority) Subject() *Subject { return a.state.Load().subject }
 
-// Bound reports whether there are policies at all: without, layer 3 need not be asked.
-func (a *Authority) Bound() bool { return a.state.Load().engine != nil }
+// Policed reports whether there are policies at all: without, layer 3 need not be asked.
+func (a *Authority) Policed() bool { return a.state.Load().engine != nil }
 
 // Epoch numbers what the process may do: it is never 0 and grows with each change.
 // What was decided under an epoch holds while that is the epoch.
@@ -195,31 +195,37 @@ func (s *state) policy(who *Principal, q *Query) Decision {
 // Change exchanges the subject for what next makes of it. Every question asked after
 // it returned is answered by the new one.
 func (a *Authority) Change(next func(*Subject) (*Subject, error)) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.state.Load()
-	subject, err := next(s.subject)
-	if err != nil {
+	return a.exchange(func(s *state) (err error) {
+		s.subject, err = next(s.subject)
 		return err
-	}
-	a.state.Store(&state{subject: subject, engine: s.engine, epoch: s.epoch + 1})
-	return nil
+	})
 }
 
 // Rebind exchanges the policies, nil for none. Every question asked after it
 // returned is answered by the new ones.
 func (a *Authority) Rebind(e Engine) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	s := a.state.Load()
-	a.state.Store(&state{subject: s.subject, engine: e, epoch: s.epoch + 1})
+	_ = a.exchange(func(s *state) error { // which cannot fail
+		s.engine = e
+		return nil
+	})
 }
 
 // Forget makes what is remembered of this process unusable, as after a change of its
 // mounts.
 func (a *Authority) Forget() {
+	_ = a.exchange(func(*state) error { return nil }) // which cannot fail
+}
+
+// exchange puts a state of the next epoch in the place of the present one, which change
+// is given a copy of.
+func (a *Authority) exchange(change func(*state) error) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.state.Load()
-	a.state.Store(&state{subject: s.subject, engine: s.engine, epoch: s.epoch + 1})
+	next := *a.state.Load()
+	if err := change(&next); err != nil {
+		return err
+	}
+	next.epoch++
+	a.state.Store(&next)
+	return nil
 }

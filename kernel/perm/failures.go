@@ -33,16 +33,14 @@ type Failures struct {
 	// mu guards all below.
 	index map[failureKey]int
 	list  []Failure
-	total uint64
 }
 
-// Add counts one failure; x.Count is ignored. What is new when the record is full is
-// counted and not kept.
+// Add counts one failure; x.Count is ignored. What is new when the record is full is not
+// kept.
 func (f *Failures) Add(x Failure) {
 	k := failureKey{x.Nr, x.Errno, x.Path}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.total++
 	if i, ok := f.index[k]; ok {
 		f.list[i].Count++
 		return
@@ -63,11 +61,4 @@ func (f *Failures) List() []Failure {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return append([]Failure(nil), f.list...)
-}
-
-// Total returns how many failures there were.
-func (f *Failures) Total() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.total
 }

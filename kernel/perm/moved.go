@@ -6,9 +6,6 @@ import "github.com/agentos-kernel/agentos/kernel/abi"
 // gets another name.
 var keeps = [...]abi.Action{abi.ActRead, abi.ActWrite, abi.ActList, abi.ActDelete, abi.ActExecute}
 
-// Policed reports whether policies have a say.
-func (a *Authority) Policed() bool { return a.state.Load().engine != nil }
-
 // Moved decides on giving the object at one canonical path another. Policies go by
 // paths: what one forbids at the old path and allows at the new would be had by moving
 // it, and what may not be made or written at the new path may not come there either. The

@@ -72,7 +72,7 @@ func (p *Process) Deny(d perm.Decision, requested, canonical string) abi.Errno {
 	a := p.asking()
 	a.requested = requested
 	p.why, p.grantable = d.Reason, d.Grant != ""
-	p.refused.Store(true)
+	p.refused.Store(byRule)
 	p.deny(d, a, canonical)
 	return d.Errno
 }
@@ -81,7 +81,7 @@ func (p *Process) Deny(d perm.Decision, requested, canonical string) abi.Errno {
 // refused. A path that is missing in the view may still turn out to be hidden.
 func (p *Process) Failed(c *abi.Call, event abi.EventID) {
 	p.failed(c)
-	if p.refused.Load() {
+	if p.refused.Load() != byNothing {
 		return
 	}
 	x := perm.Failure{Event: event, Nr: c.Nr, Via: c.Via, Errno: c.Errno}

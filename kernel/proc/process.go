@@ -65,9 +65,9 @@ type Process struct {
 	why       perm.Reason
 	grantable bool
 	last      verdict
-	refused   atomic.Bool // the call being served was refused, by a rule or a limit
-	current   *abi.Call   // being served; set and read on whoever serves it
-	asked     []question  // what current was allowed; on whoever serves it
+	refused   atomic.Uint32 // by what the call being served was: byNothing, byRule, or byLimit
+	current   *abi.Call     // being served; set and read on whoever serves it
+	asked     []question    // what current was allowed; on whoever serves it
 	// remembered counts the decisions that Decide had from memory.
 	remembered atomic.Uint64
 	// serving is the epoch under which a call is served at this moment, 0 if none is.
@@ -84,6 +84,14 @@ type Process struct {
 	dead     chan struct{}
 	deadOnce sync.Once
 }
+
+// What a call can have been refused by. A limit may be met beside the call, too, so
+// that only this is written then.
+const (
+	byNothing = iota
+	byRule
+	byLimit
+)
 
 // StateAt is the first entry into a state, At after the creation.
 type StateAt struct {
@@ -123,8 +131,7 @@ func New(o Options) *Process {
 
 // limited records that a limit refused n of something.
 func (p *Process) limited(l abi.Limit, n uint64) {
-	p.why, p.grantable = perm.Limited, true
-	p.refused.Store(true)
+	p.refused.Store(byLimit)
 	p.Emit(&event.Event{
 		Category: abi.CatSecurity, Severity: abi.Notice, Kind: event.KindLimit,
 		PID: p.PID, Chain: p.Chain, A: uint64(l), B: n,
@@ -270,8 +277,8 @@ func (p *Process) AddCPU(d time.Duration) time.Duration { return time.Duration(p
 // SetCall names the call that is being served, for the record of a denial.
 func (p *Process) SetCall(c *abi.Call) {
 	p.current, p.asked = c, p.asked[:0]
-	if p.refused.Load() { // a load is free, and a store is not
-		p.refused.Store(false)
+	if p.refused.Load() != byNothing { // a load is free, and a store is not
+		p.refused.Store(byNothing)
 	}
 }
 

@@ -33,9 +33,12 @@ const (
 // failed remembers how c failed. It is called on whoever serves the call, after what
 // refused it.
 func (p *Process) failed(c *abi.Call) {
-	v := verdict{errno: c.Errno, ours: p.refused.Load()}
-	if v.ours {
-		v.why, v.grant = p.why, p.grantable
+	v := verdict{errno: c.Errno}
+	switch p.refused.Load() {
+	case byRule:
+		v.ours, v.why, v.grant = true, p.why, p.grantable
+	case byLimit:
+		v.ours, v.why, v.grant = true, perm.Limited, true
 	}
 	p.last = v
 }

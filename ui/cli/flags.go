@@ -108,7 +108,7 @@ func (f *runFlags) registerGrants(fs *pflag.FlagSet) {
 	fs.Var(many(&f.grants, "PATH", grantOf(agentos.GrantDeny)), "deny", "nothing under this path, whatever else is granted")
 	fs.Var(many(&f.unprotect, "PATH", parsePath), "unprotect", "lift the protection of a path inside a write grant")
 	fs.Var(many(&f.policies, "FILE", parsePath), "policy", "policies in the Cedar language that bind the program, whatever is granted; or builtin:NAME (agentos policy list)")
-	fs.Var(one(&f.denyPolicy, "allow|deny", parsePolicyDefault), "policy-default", "what becomes of what no policy decides (default allow)")
+	fs.Var(one(&f.denyPolicy, "allow|deny", manifest.ParsePolicyDefault), "policy-default", "what becomes of what no policy decides (default allow)")
 	fs.Var(one(&f.cwd, "PATH", manifest.ParseGuestPath), "cwd", "working directory, as the program sees it")
 	fs.Var(one(&f.domain, "DOMAIN", manifest.ParseDomain), "domain", "auto, wasm, or native (default auto)")
 	fs.BoolVar(&f.bare, "bare", false, "without what a program otherwise has unasked")

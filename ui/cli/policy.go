@@ -143,14 +143,3 @@ func (inv *invocation) policySchemaCommand() *cobra.Command {
 		},
 	}
 }
-
-// parsePolicyDefault reads --policy-default.
-func parsePolicyDefault(s string) (bool, error) {
-	switch s {
-	case "allow":
-		return false, nil
-	case "deny":
-		return true, nil
-	}
-	return false, fmt.Errorf("%q is neither allow nor deny", s)
-}

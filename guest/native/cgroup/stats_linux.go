@@ -56,6 +56,8 @@ func (g *Group) Stats() (Stats, error) {
 // was met. It reads half as many files.
 func (g *Group) Outcome() (Stats, error) {
 	r := reader{group: g}
+	// First, so that where it says that nobody is left the rest is final.
+	r.pids()
 	r.cpu()
 	if t := g.host.by[memory]; t != nil {
 		peak, events := "memory.max_usage_in_bytes", "memory.oom_control"
@@ -65,7 +67,6 @@ func (g *Group) Outcome() (Stats, error) {
 		r.num(t, peak, &r.stats.MemoryPeak)
 		r.stats.OOMKills, _ = keyed(r.read(t, events), "oom_kill")
 	}
-	r.pids()
 	return r.stats, errors.Join(r.errs...)
 }
 

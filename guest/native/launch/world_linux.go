@@ -127,9 +127,9 @@ func (c *cell) sealAhead() (err error) {
 
 // fits reports whether a cell can be used for a job of s, whose key is the cell's.
 func (c *cell) fits(s *stage) bool {
-	// What was limited once is not made unlimited.
+	// What was limited once, or was tried to be, is not made unlimited.
 	was, is := &c.stage.limits, &s.limits
-	return (!c.limited || replaces(is, was)) && (!c.sealed || s.plain && (is.Disk > 0 || was.Disk == 0))
+	return replaces(is, was) && (!c.sealed || s.plain && (is.Disk > 0 || was.Disk == 0))
 }
 
 // resize gives a sealed cell the private space that its job has, where that is not what

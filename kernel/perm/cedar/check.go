@@ -1,7 +1,6 @@
 package cedar
 
 import (
-	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -37,8 +36,6 @@ func (e *Error) Error() string {
 	}
 	return s
 }
-
-func joined(errs []error) error { return errors.Join(errs...) }
 
 // parsed finds the place in what the library's parser says.
 var parsed = regexp.MustCompile(`^(?s:(?:parser error: )?parse error at (?:.*?):?(\d+):(\d+)(?: "(.*?)")?: (.*))$`)
@@ -113,22 +110,8 @@ func (n *namer) wrong(problem, name string, known []string) {
 }
 
 func (n *namer) scopes(p *ast.Policy) {
-	switch s := p.Principal.(type) {
-	case ast.ScopeTypeIs:
-		n.entityType(s.Type)
-	case ast.ScopeTypeIsIn:
-		n.entityType(s.Type)
-	case ast.ScopeTypeEq:
-		n.entityType(s.Entity.Type)
-	}
-	switch s := p.Resource.(type) {
-	case ast.ScopeTypeIs:
-		n.entityType(s.Type)
-	case ast.ScopeTypeIsIn:
-		n.entityType(s.Type)
-	case ast.ScopeTypeEq:
-		n.entityType(s.Entity.Type)
-	}
+	n.scope(p.Principal)
+	n.scope(p.Resource)
 	switch s := p.Action.(type) {
 	case ast.ScopeTypeEq:
 		n.action(s.Entity)
@@ -138,6 +121,18 @@ func (n *namer) scopes(p *ast.Policy) {
 		for _, e := range s.Entities {
 			n.action(e)
 		}
+	}
+}
+
+// scope looks at what stands for the principal or the resource.
+func (n *namer) scope(s any) {
+	switch s := s.(type) {
+	case ast.ScopeTypeIs:
+		n.entityType(s.Type)
+	case ast.ScopeTypeIsIn:
+		n.entityType(s.Type)
+	case ast.ScopeTypeEq:
+		n.entityType(s.Entity.Type)
 	}
 }
 

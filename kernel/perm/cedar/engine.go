@@ -3,6 +3,7 @@ package cedar
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"iter"
 	"strconv"
@@ -71,7 +72,7 @@ func Load(sources []Source, o Options) (*Engine, error) {
 	}
 	problems = append(problems, check(e.all)...)
 	if len(problems) > 0 {
-		return nil, joined(problems)
+		return nil, errors.Join(problems...)
 	}
 	e.slices = divide(e.all)
 	return e, nil
